@@ -62,12 +62,18 @@ func (t Token) Require(action Action) error {
 		WithHint("these roles may: %s", strings.Join(rolesFor(action), ", "))
 }
 
+// ServerName is the actor of what a server does by itself; no identity has this name.
+const ServerName = "server"
+
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // ValidName is nil when s may name an identity: lower-case letters, digits, dot,
-// underscore and hyphen, the first one a letter or digit, at most 64. Else it is a
-// fault of kind Invalid.
+// underscore and hyphen, the first one a letter or digit, at most 64, and not
+// ServerName. Else it is a fault of kind Invalid.
 func ValidName(s string) error {
+	if s == ServerName {
+		return fault.New(fault.Invalid, "%q is the server itself", s).WithField("name").WithHint("choose another name")
+	}
 	if name.MatchString(s) {
 		return nil
 	}
