@@ -1,0 +1,227 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"drawbridge/internal/audit"
+)
+
+// auditLock is the advisory lock that makes appends serial on PostgreSQL.
+const auditLock = 727102
+
+const auditLockSQL = `SELECT pg_advisory_xact_lock($1)`
+
+// writeAudit appends what Record collected, as the last thing before the commit.
+func (tx *Tx) writeAudit(ctx context.Context) error {
+	if len(tx.entries) == 0 {
+		return nil
+	}
+	if !tx.db.engine.sqlite() {
+		if _, err := tx.SQL.ExecContext(ctx, auditLockSQL, auditLock); err != nil {
+			return err
+		}
+	}
+	_, err := audit.Append(ctx, auditRows{tx.SQL}, tx.db.cfg.AuditKey, tx.entries...)
+	return err
+}
+
+// auditRows is the log's storage within a transaction.
+type auditRows struct{ tx *sql.Tx }
+
+const auditSizeSQL = `SELECT coalesce(max(seq), 0) FROM audit_entry`
+
+func (r auditRows) Size(ctx context.Context) (int64, error) {
+	var n int64
+	err := r.tx.QueryRowContext(ctx, auditSizeSQL).Scan(&n)
+	return n, err
+}
+
+// The list of indexes is written by us as numbers; there is no portable array parameter.
+const auditHashesSQL = `SELECT id, hash FROM audit_node WHERE id IN (%s)`
+
+func (r auditRows) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
+	list := make([]string, len(indexes))
+	at := make(map[int64]int, len(indexes))
+	for i, x := range indexes {
+		list[i] = strconv.FormatInt(x, 10)
+		at[x] = i
+	}
+	rows, err := r.tx.QueryContext(ctx, fmt.Sprintf(auditHashesSQL, strings.Join(list, ",")))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // Err below says what went wrong
+	hashes := make([]tlog.Hash, len(indexes))
+	found := 0
+	for rows.Next() {
+		n, err := scanNode(rows)
+		if err != nil {
+			return nil, err
+		}
+		hashes[at[n.Index]] = n.Hash
+		found++
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if found != len(indexes) {
+		return nil, fmt.Errorf("%d of %d hashes are missing", len(indexes)-found, len(indexes))
+	}
+	return hashes, nil
+}
+
+const (
+	addEntrySQL      = `INSERT INTO audit_entry (seq, body) VALUES ($1, $2)`
+	addNodeSQL       = `INSERT INTO audit_node (id, hash) VALUES ($1, $2)`
+	addCheckpointSQL = `INSERT INTO audit_checkpoint (size, note) VALUES ($1, $2)`
+)
+
+func (r auditRows) Add(ctx context.Context, b audit.Batch) error {
+	for _, e := range b.Rows {
+		if _, err := r.tx.ExecContext(ctx, addEntrySQL, e.Seq, e.Body); err != nil {
+			return err
+		}
+	}
+	for _, n := range b.Nodes {
+		if _, err := r.tx.ExecContext(ctx, addNodeSQL, n.Index, n.Hash[:]); err != nil {
+			return err
+		}
+	}
+	_, err := r.tx.ExecContext(ctx, addCheckpointSQL, b.Checkpoint.Size, b.Checkpoint.Note)
+	return err
+}
+
+// AuditVerifier is the public key of this database's audit log.
+func (db *DB) AuditVerifier() string { return db.cfg.AuditKey.Verifier() }
+
+const auditPageSQL = `SELECT seq, body FROM audit_entry WHERE seq > $1 ORDER BY seq LIMIT $2`
+
+// AuditEntries lists entries after a sequence number, at most limit of them, in their order.
+func (db *DB) AuditEntries(ctx context.Context, after int64, limit int) ([]audit.Entry, error) {
+	var out []audit.Entry
+	for row, err := range page(ctx, db.Reader(), auditPageSQL, after, limit, scanRow) {
+		if err != nil {
+			return nil, Fault(err)
+		}
+		e, err := audit.ParseEntry(row.Body)
+		if err != nil {
+			return nil, err
+		}
+		e.Seq = row.Seq
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// ReadAudit runs fn over a snapshot of the audit log: what is appended meanwhile is not in
+// it. The source is valid until fn returns.
+func (db *DB) ReadAudit(ctx context.Context, fn func(ctx context.Context, log audit.Source) error) error {
+	tx, err := db.Reader().BeginTx(ctx, &sql.TxOptions{Isolation: db.engine.snapshot(), ReadOnly: true})
+	if err != nil {
+		return Fault(fmt.Errorf("reading the audit log: %w", err))
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	return Fault(fn(ctx, auditSource{tx}))
+}
+
+// auditSource reads the log page by page, because PostgreSQL has one open result per connection.
+type auditSource struct{ tx *sql.Tx }
+
+const auditPage = 500
+
+const (
+	nodePageSQL       = `SELECT id, hash FROM audit_node WHERE id > $1 ORDER BY id LIMIT $2`
+	checkpointPageSQL = `SELECT size, note FROM audit_checkpoint WHERE size > $1 ORDER BY size LIMIT $2`
+)
+
+func (s auditSource) Entries(ctx context.Context) iter.Seq2[audit.Row, error] {
+	return pages(ctx, s.tx, auditPageSQL, scanRow, func(r audit.Row) int64 { return r.Seq })
+}
+
+func (s auditSource) Nodes(ctx context.Context) iter.Seq2[audit.Node, error] {
+	return pages(ctx, s.tx, nodePageSQL, scanNode, func(n audit.Node) int64 { return n.Index })
+}
+
+func (s auditSource) Checkpoints(ctx context.Context) iter.Seq2[audit.Checkpoint, error] {
+	return pages(ctx, s.tx, checkpointPageSQL, scanCheckpoint, func(c audit.Checkpoint) int64 { return c.Size })
+}
+
+func scanRow(rows *sql.Rows) (r audit.Row, err error) {
+	return r, rows.Scan(&r.Seq, &r.Body)
+}
+
+func scanNode(rows *sql.Rows) (n audit.Node, err error) {
+	var hash []byte
+	if err := rows.Scan(&n.Index, &hash); err != nil {
+		return n, err
+	}
+	copy(n.Hash[:], hash) // of another length it does not match, and that is found
+	return n, nil
+}
+
+func scanCheckpoint(rows *sql.Rows) (c audit.Checkpoint, err error) {
+	return c, rows.Scan(&c.Size, &c.Note)
+}
+
+// querier is a *sql.DB or a *sql.Tx.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// pages yields every row of a query that takes the last key and a limit. Keys are from 0.
+func pages[T any](ctx context.Context, q querier, query string, scan func(*sql.Rows) (T, error), key func(T) int64) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for after := int64(-1); ; {
+			n := 0
+			for v, err := range page(ctx, q, query, after, auditPage, scan) {
+				if !yield(v, err) || err != nil {
+					return
+				}
+				n, after = n+1, key(v)
+			}
+			if n < auditPage {
+				return
+			}
+		}
+	}
+}
+
+// page yields one page, having read all of it; an error comes last.
+func page[T any](ctx context.Context, q querier, query string, after int64, limit int, scan func(*sql.Rows) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		all, err := readPage(ctx, q, query, after, limit, scan)
+		for _, v := range all {
+			if !yield(v, nil) {
+				return
+			}
+		}
+		if err != nil {
+			var zero T
+			yield(zero, err)
+		}
+	}
+}
+
+func readPage[T any](ctx context.Context, q querier, query string, after int64, limit int, scan func(*sql.Rows) (T, error)) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // Err below says what went wrong
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
