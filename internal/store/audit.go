@@ -173,6 +173,7 @@ func scanCheckpoint(rows *sql.Rows) (c audit.Checkpoint, err error) {
 // querier is a *sql.DB or a *sql.Tx.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // pages yields every row of a query that takes the last key and a limit. Keys are from 0.

@@ -50,8 +50,15 @@ const nextTimerSQL = `SELECT min(due_ms) FROM timer`
 // transaction, and returns when the next one is due: the zero time when there is none. It
 // is for internal/queue.
 func (db *DB) RingTimers(ctx context.Context) (time.Time, error) {
-	var next sql.NullInt64
-	err := db.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+	// Look first: usually nothing is due, and looking takes no lock.
+	next, err := nextTimer(ctx, db.Reader())
+	if err != nil {
+		return time.Time{}, Fault(err)
+	}
+	if next.IsZero() || next.After(db.Now()) {
+		return next, nil
+	}
+	err = db.InTx(ctx, func(ctx context.Context, tx *Tx) error {
 		tasks, err := tx.takeDue(ctx, db.Now().UnixMilli())
 		if err != nil {
 			return err
@@ -61,15 +68,24 @@ func (db *DB) RingTimers(ctx context.Context) (time.Time, error) {
 				return err
 			}
 		}
-		return tx.SQL.QueryRowContext(ctx, nextTimerSQL).Scan(&next)
+		next, err = nextTimer(ctx, tx.SQL)
+		return err
 	})
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ringing timers: %w", err)
 	}
-	if !next.Valid {
+	return next, nil
+}
+
+func nextTimer(ctx context.Context, q querier) (time.Time, error) {
+	var ms sql.NullInt64
+	if err := q.QueryRowContext(ctx, nextTimerSQL).Scan(&ms); err != nil {
+		return time.Time{}, fmt.Errorf("looking at the timers: %w", err)
+	}
+	if !ms.Valid {
 		return time.Time{}, nil
 	}
-	return Time(next.Int64), nil
+	return Time(ms.Int64), nil
 }
 
 func (tx *Tx) takeDue(ctx context.Context, now int64) ([]Task, error) {
