@@ -28,7 +28,7 @@ type Assignment struct {
 func ParseOutput(src []byte) ([]Assignment, error) { return parseAssignments("GITHUB_OUTPUT", src) }
 
 // ParseEnv reads a GITHUB_ENV file, in the form of ParseOutput. A name must be one that a
-// shell can have, and neither start with GITHUB_ or RUNNER_ nor be CI: those are the server's.
+// shell can have, and not start with GITHUB_ or RUNNER_: those are the server's.
 func ParseEnv(src []byte) ([]Assignment, error) {
 	const file = "GITHUB_ENV"
 	all, err := parseAssignments(file, src)
@@ -48,9 +48,10 @@ func ParseEnv(src []byte) ([]Assignment, error) {
 	return all, nil
 }
 
-// ReservedEnv reports whether only the server sets the environment variable of this name.
+// ReservedEnv reports whether only the server sets the environment variable of this name;
+// GITHUB_TOKEN is free, since there is none.
 func ReservedEnv(name string) bool {
-	return strings.HasPrefix(name, "GITHUB_") || strings.HasPrefix(name, "RUNNER_") || name == "CI"
+	return name != "GITHUB_TOKEN" && (strings.HasPrefix(name, "GITHUB_") || strings.HasPrefix(name, "RUNNER_"))
 }
 
 func validEnvName(s string) bool {

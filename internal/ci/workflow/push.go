@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 )
@@ -47,17 +46,4 @@ func (f filter) matches(name string, otherGiven bool) bool {
 		}
 	}
 	return hit != f.ignore
-}
-
-func newFilter(patterns []string, ignore bool) (filter, error) {
-	f := filter{given: true, ignore: ignore}
-	for _, p := range patterns {
-		body, negative := strings.CutPrefix(p, "!")
-		re, err := glob(body)
-		if err != nil {
-			return filter{}, fmt.Errorf("pattern %q: %w", p, err)
-		}
-		f.rules = append(f.rules, rule{negative, re})
-	}
-	return f, nil
 }
