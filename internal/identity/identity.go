@@ -65,10 +65,10 @@ func (t Token) Require(action Action) error {
 // ServerName is the actor of what a server does by itself; no identity has this name.
 const ServerName = "server"
 
-var name = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+var name = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$`)
 
 // ValidName is nil when s may name an identity: lower-case letters, digits, dot,
-// underscore and hyphen, the first one a letter or digit, at most 64, and not
+// underscore and hyphen, the first and last a letter or digit, at most 64, not
 // ServerName. Else it is a fault of kind Invalid.
 func ValidName(s string) error {
 	if s == ServerName {
@@ -81,7 +81,7 @@ func ValidName(s string) error {
 		s = s[:80] + "…"
 	}
 	return fault.New(fault.Invalid, "%q cannot name an identity", s).WithField("name").
-		WithHint("use 1 to 64 of a-z 0-9 . _ - and start with a letter or digit")
+		WithHint("use 1 to 64 of a-z 0-9 . _ - and start and end with a letter or digit")
 }
 
 // Secret is the token that r carries: the bearer token, or the password of basic
