@@ -10,8 +10,8 @@ import (
 type Source interface {
 	// Entries yields the rows in the order of their Seq.
 	Entries(ctx context.Context) iter.Seq2[Row, error]
-	// Nodes yields the stored hashes in the order of their index; none at all when the
-	// source keeps none, as an export does.
+	// Nodes yields the stored hashes in the order of their index. A source that keeps
+	// none, as an export does, returns nil.
 	Nodes(ctx context.Context) iter.Seq2[Node, error]
 	// Checkpoints yields the signed checkpoints in the order of their size.
 	Checkpoints(ctx context.Context) iter.Seq2[Checkpoint, error]

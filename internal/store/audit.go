@@ -162,7 +162,9 @@ func scanNode(rows *sql.Rows) (n audit.Node, err error) {
 	if err := rows.Scan(&n.Index, &hash); err != nil {
 		return n, err
 	}
-	copy(n.Hash[:], hash) // of another length it does not match, and that is found
+	if len(hash) == len(n.Hash) { // of another length it is zero, matches nothing and is found
+		copy(n.Hash[:], hash)
+	}
 	return n, nil
 }
 
