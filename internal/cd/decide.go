@@ -33,10 +33,10 @@ func (s *Service) decide(ctx context.Context, id PromotionID, d Decision) (Promo
 	d.At = s.now()
 	in := input{p: p, now: d.At}
 	ev := Event{Kind: Wait, Signal: SignalApproval, Reason: "approved by " + d.Actor}
-	c := Change{Actor: d.Actor, Action: "promotion.approved", Next: true, Decided: &d}
+	c := Change{Actor: d.Actor, Action: "promotion.approve", Next: true, Decided: &d}
 	if !d.Approve {
 		ev = Event{Kind: Reject, Reason: "rejected by " + d.Actor + ": " + d.Message}
-		c.Action = "promotion.rejected"
+		c.Action = "promotion.reject"
 	}
 	if err := s.move(ctx, in, ev, c); err != nil {
 		return Promotion{}, err
@@ -119,7 +119,7 @@ func (s *Service) stop(ctx context.Context, actor string, id PromotionID, note s
 		reason += ": " + note
 	}
 	in := input{p: p, now: s.now()}
-	if err := s.move(ctx, in, Event{Kind: Fail, Reason: reason}, Change{Actor: actor, Action: "promotion.stopped", Next: true, Bad: true}); err != nil {
+	if err := s.move(ctx, in, Event{Kind: Fail, Reason: reason}, Change{Actor: actor, Action: "promotion.stop", Next: true, Bad: true}); err != nil {
 		return Promotion{}, err
 	}
 	return s.Store.Promotion(ctx, id)

@@ -185,7 +185,7 @@ func (s *Service) replan(ctx context.Context, in input, reason string) error {
 	if err != nil {
 		return err
 	}
-	c := Change{Action: "promotion.superseded"}
+	c := Change{Action: "promotion.supersede"}
 	if e, ok := d.Environment(p.Environment().Name); ok {
 		v, err := s.Verifier.Verify(ctx, p.Plan.Rule, p.Plan.Candidate.Image.Digest, in.now)
 		if err != nil {
@@ -221,10 +221,8 @@ func (s *Service) begin(ctx context.Context, in input) error {
 	}
 	if len(missing) > 0 {
 		reason := "waits until " + in.p.Plan.Version + " is done in " + strings.Join(missing, " and ")
-		if in.p.Signal == SignalEligible {
-			return s.Store.Note(ctx, in.p, reason, time.Time{})
-		}
-		return s.move(ctx, in, Event{Kind: Wait, Signal: SignalEligible, Reason: reason}, Change{Action: "promotion.waits"})
+		// No new version: the work that an environment brings when it finishes the release must fit.
+		return s.Store.Note(ctx, in.p, reason, time.Time{})
 	}
 	if in.p.Automatic() {
 		back, err := s.backwards(ctx, in.p.Plan)
@@ -250,11 +248,11 @@ func (s *Service) begin(ctx context.Context, in input) error {
 			return err
 		}
 	}
-	return s.move(ctx, in, Event{Kind: Begin, Reason: "begun"}, Change{Action: "promotion.begun", Next: true})
+	return s.move(ctx, in, Event{Kind: Begin, Reason: "begun"}, Change{Action: "promotion.begin", Next: true})
 }
 
 func (s *Service) supersede(ctx context.Context, in input, reason string) error {
-	return s.move(ctx, in, Event{Kind: Supersede, Reason: reason}, Change{Action: "promotion.superseded"})
+	return s.move(ctx, in, Event{Kind: Supersede, Reason: reason}, Change{Action: "promotion.supersede"})
 }
 
 // displace ends an older promotion that nobody has approved yet.

@@ -53,7 +53,6 @@ const (
 	SignalApproval Signal = "approval" // people's decisions
 	SignalSlot     Signal = "slot"     // the environment is taken by another promotion
 	SignalTime     Signal = "time"     // a moment
-	SignalEligible Signal = "eligible" // other environments must finish the release first (state queued)
 )
 
 // CauseKind is why a promotion was opened.
@@ -186,7 +185,7 @@ type Event struct {
 // next is the state machine: from a state, on an event, to a state. Fail and Advance
 // depend on more than the state and are refined in Apply.
 var next = map[State]map[EventKind]State{
-	Queued:  {Begin: Running, Wait: Queued, Fail: Failed, Reject: Rejected, Supersede: Superseded},
+	Queued:  {Begin: Running, Fail: Failed, Reject: Rejected, Supersede: Superseded},
 	Running: {Advance: Running, Wait: Waiting, Fail: Failed, Reject: Rejected, Supersede: Superseded},
 	Waiting: {Advance: Running, Wait: Waiting, Fail: Failed, Reject: Rejected, Supersede: Superseded},
 	Undoing: {TakenBack: Undone, Fail: Failed},

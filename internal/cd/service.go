@@ -47,9 +47,20 @@ func (s *Service) Work(ctx context.Context, id PromotionID, version int64) error
 	case Done, Undone, Failed, Rejected, Superseded:
 	}
 	if fault.Is(err, fault.Conflict) {
-		return nil // somebody else moved it; the move brought its own work
+		return s.moved(ctx, id, version, err)
 	}
 	return err
+}
+
+// moved tells apart the two reasons for which a move can be refused: somebody else moved the
+// promotion, and that move brought its own work; or the environment was taken in this
+// instant, and the same step has to look again.
+func (s *Service) moved(ctx context.Context, id PromotionID, version int64, conflict error) error {
+	p, err := s.Store.Promotion(ctx, id)
+	if err != nil || p.Version != version {
+		return err
+	}
+	return fault.Wrap(fault.Unavailable, conflict, "promotion %d: %v", id, conflict)
 }
 
 func (s *Service) input(ctx context.Context, p Promotion) (input, error) {
@@ -75,7 +86,8 @@ func (s *Service) input(ctx context.Context, p Promotion) (input, error) {
 // step works on the current step and commits how it went.
 func (s *Service) step(ctx context.Context, in input) error {
 	if late := in.now.Sub(in.p.Stepped) - time.Duration(in.step.Timeout); late > 0 {
-		return s.move(ctx, in, Event{Kind: Fail, Reason: fmt.Sprintf("%s did not end within %s: %s", in.step, time.Duration(in.step.Timeout), in.p.Reason)}, Change{Action: "promotion.timeout"})
+		return s.move(ctx, in, Event{Kind: Fail, Reason: fmt.Sprintf("%s did not end within %s: %s", in.step, time.Duration(in.step.Timeout), in.p.Reason)},
+			Change{Action: "promotion.fail", Next: true, Bad: in.p.Holds()})
 	}
 	run, err := s.runner(in.step.Kind)
 	if err != nil {
@@ -89,7 +101,7 @@ func (s *Service) step(ctx context.Context, in input) error {
 		return err
 	}
 	in.now = s.now()
-	action := "promotion." + string(in.step.Kind)
+	const action = "promotion.step"
 	switch o.result {
 	case stepDone:
 		return s.advance(ctx, in, o, action)
@@ -97,9 +109,9 @@ func (s *Service) step(ctx context.Context, in input) error {
 		if in.p.State == Waiting && in.p.Signal == o.signal {
 			return s.Store.Note(ctx, in.p, o.reason, o.wake)
 		}
-		return s.move(ctx, in, Event{Kind: Wait, Reason: o.reason, Signal: o.signal}, Change{Action: "promotion.waits", Wake: o.wake})
+		return s.move(ctx, in, Event{Kind: Wait, Reason: o.reason, Signal: o.signal}, Change{Action: "promotion.wait", Wake: o.wake})
 	case stepFailed:
-		return s.move(ctx, in, Event{Kind: Fail, Reason: o.reason}, Change{Action: action + ".failed", Next: true, Bad: !in.p.Admitted.IsZero()})
+		return s.move(ctx, in, Event{Kind: Fail, Reason: o.reason}, Change{Action: action + ".failed", Next: true, Bad: in.p.Holds()})
 	case stepOutdated:
 		return s.replan(ctx, in, o.reason)
 	}
@@ -148,13 +160,13 @@ func (s *Service) advance(ctx context.Context, in input, o outcome, action strin
 func (s *Service) undo(ctx context.Context, in input) error {
 	a, err := s.Target.Apply(ctx, in.p.Key(), settled(in.env, in.base, in.p.Plan.Listen))
 	if f := fault.As(err); f != nil && f.Kind != fault.Unavailable && f.Kind != fault.Internal {
-		return s.move(ctx, in, Event{Kind: Fail, Reason: fmt.Sprintf("%s; and the undo failed: %s", in.p.Reason, f.Message)}, Change{Action: "promotion.undo.failed"})
+		return s.move(ctx, in, Event{Kind: Fail, Reason: fmt.Sprintf("%s; and the undo failed: %s", in.p.Reason, f.Message)}, Change{Action: "promotion.fail"})
 	}
 	if err != nil {
 		return err
 	}
 	in.now = s.now()
-	return s.move(ctx, in, Event{Kind: TakenBack, Reason: in.p.Reason}, Change{Action: "promotion.undone", Address: a.Address})
+	return s.move(ctx, in, Event{Kind: TakenBack, Reason: in.p.Reason}, Change{Action: "promotion.undo", Address: a.Address})
 }
 
 // move applies ev and commits it with c.

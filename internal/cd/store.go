@@ -87,11 +87,20 @@ type Change struct {
 	Was     Promotion // as it was read: compare-and-set on its version
 	Now     Promotion // as Apply gave it
 	Actor   string    // who or what moved it
-	Action  string    // for the audit log: "promotion.approved"
+	Action  string    // for the audit log: "promotion.approve"
 	Next    bool      // look at it again at once
 	Wake    time.Time // or then; zero means when a signal comes
 	Address string    // the environment's address, when the effect told one
 	Opens   []Promotion
 	Bad     bool      // mark the release bad in this environment
 	Decided *Decision // a decision to keep
+}
+
+// Documents keeps the versions of the files that people apply.
+type Documents interface {
+	// Newest returns the newest version of a document as it was applied; nil and 0 when there is none.
+	Newest(ctx context.Context, kind, name string) (body []byte, version int64, err error)
+	// PutDelivery keeps d as the version after was, with its environments and images, and its
+	// audit entry. Somebody else's version in between gives a fault of kind Conflict.
+	PutDelivery(ctx context.Context, actor string, d Delivery, body []byte, was int64) (version int64, err error)
 }

@@ -1,0 +1,149 @@
+package cd
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"drawbridge/internal/artifact"
+	"drawbridge/internal/attest"
+	"drawbridge/internal/bridge"
+	"drawbridge/internal/cd"
+	"drawbridge/internal/fault"
+	"drawbridge/internal/store"
+	"drawbridge/internal/store/cd/sqlc"
+)
+
+// kindTrust is the kind of the one document that holds the trust policy.
+const kindTrust = "Trust"
+
+// Newest is cd.Documents'.
+func (s *Store) Newest(ctx context.Context, kind, name string) ([]byte, int64, error) {
+	row, err := s.read().NewestDocument(ctx, sqlc.NewestDocumentParams{Kind: kind, Name: name})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, 0, nil
+	}
+	return row.Body, row.Version, store.Fault(err)
+}
+
+// PutDelivery is cd.Documents'.
+func (s *Store) PutDelivery(ctx context.Context, actor string, d cd.Delivery, body []byte, was int64) (int64, error) {
+	version := was + 1
+	err := s.in(ctx, func(ctx context.Context, tx *store.Tx, q *sqlc.Queries) error {
+		if err := s.putDocument(ctx, tx, q, cd.KindDelivery, d.Name, version, body, actor); err != nil {
+			return err
+		}
+		if err := q.DropImages(ctx, d.Name); err != nil {
+			return fmt.Errorf("drop images of %s: %w", d.Name, err)
+		}
+		for _, a := range d.Application(version).Artifacts {
+			if err := q.InsertImage(ctx, sqlc.InsertImageParams{Image: a.Image.Name(), Application: d.Name}); err != nil {
+				return fmt.Errorf("insert image of %s: %w", d.Name, err)
+			}
+		}
+		for i, e := range d.Environments {
+			if err := q.PutEnvironment(ctx, sqlc.PutEnvironmentParams{Application: d.Name, Name: e.Name, Place: int64(i)}); err != nil {
+				return fmt.Errorf("put environment %s/%s: %w", d.Name, e.Name, err)
+			}
+		}
+		return nil
+	})
+	return version, err
+}
+
+// putDocument inserts one version; the primary key lets only one writer have it.
+func (s *Store) putDocument(ctx context.Context, tx *store.Tx, q *sqlc.Queries, kind, name string, version int64, body []byte, actor string) error {
+	row, err := q.NewestDocument(ctx, sqlc.NewestDocumentParams{Kind: kind, Name: name})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("read the newest %s %s: %w", kind, name, err)
+	}
+	if row.Version != version-1 {
+		return fault.New(fault.Conflict, "%s %s has version %d meanwhile", kind, name, row.Version).WithHint("apply it again")
+	}
+	err = q.InsertDocument(ctx, sqlc.InsertDocumentParams{Kind: kind, Name: name, Version: version, Body: body, Actor: actor, AtMs: store.Millis(s.Now())})
+	if err != nil {
+		return fmt.Errorf("insert %s %s: %w", kind, name, err)
+	}
+	action := "delivery.apply"
+	if kind == kindTrust {
+		action = "trust.apply"
+	}
+	e := entry(actor, action, action[:len(action)-len(".apply")]+"/"+name)
+	if kind == cd.KindDelivery {
+		e.Application = name
+	}
+	e.Detail = map[string]string{"version": strconv.FormatInt(version, 10), "digest": artifact.DigestOf(body).String()}
+	return tx.Record(ctx, e)
+}
+
+// Trust is bridge.Trust's: what was applied, without any implied signer.
+func (s *Store) Trust(ctx context.Context) (attest.Policy, int64, error) {
+	body, version, err := s.Newest(ctx, kindTrust, "default")
+	if err != nil || version == 0 {
+		return attest.Policy{}, 0, err
+	}
+	var p attest.Policy
+	if err := json.Unmarshal(body, &p); err != nil {
+		return p, 0, fmt.Errorf("read trust policy %d: %w", version, err)
+	}
+	return p, version, nil
+}
+
+// PutTrust is bridge.TrustStore's.
+func (s *Store) PutTrust(ctx context.Context, actor string, p attest.Policy, was int64) (int64, error) {
+	version := was + 1
+	err := s.in(ctx, func(ctx context.Context, tx *store.Tx, q *sqlc.Queries) error {
+		return s.putDocument(ctx, tx, q, kindTrust, "default", version, []byte(marshal(p)), actor)
+	})
+	return version, err
+}
+
+// Delivery is cd.EnvironmentReader's.
+func (s *Store) Delivery(ctx context.Context, application string, version int64) (cd.Delivery, int64, error) {
+	var body []byte
+	var err error
+	if version == 0 {
+		body, version, err = s.Newest(ctx, cd.KindDelivery, application)
+		if err == nil && version == 0 {
+			err = sql.ErrNoRows
+		}
+	} else {
+		var row sqlc.DocumentRow
+		row, err = s.read().Document(ctx, sqlc.DocumentParams{Kind: cd.KindDelivery, Name: application, Version: version})
+		body = row.Body
+	}
+	if err != nil {
+		return cd.Delivery{}, 0, found(err, "drawbridge apply -f FILE", "there is no delivery %q", application)
+	}
+	d, err := cd.ParseDelivery(application, body)
+	if err != nil {
+		return cd.Delivery{}, 0, fmt.Errorf("read delivery %s version %d: %w", application, version, err)
+	}
+	return d, version, nil
+}
+
+// Applications lists the names of the deliveries after a name, sorted.
+func (s *Store) Applications(ctx context.Context, after string, limit int) ([]string, error) {
+	names, err := s.read().DocumentNames(ctx, sqlc.DocumentNamesParams{Kind: cd.KindDelivery, After: after, Page: page(limit)})
+	return names, store.Fault(err)
+}
+
+// Concerned is bridge.Record's.
+func (s *Store) Concerned(ctx context.Context, image artifact.Reference) ([]bridge.Application, error) {
+	names, err := s.read().Concerned(ctx, image.Name())
+	if err != nil {
+		return nil, store.Fault(err)
+	}
+	apps := make([]bridge.Application, 0, len(names))
+	for _, n := range names {
+		d, version, err := s.Delivery(ctx, n, 0)
+		if err != nil {
+			return nil, err
+		}
+		apps = append(apps, d.Application(version))
+	}
+	return apps, nil
+}
