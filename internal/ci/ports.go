@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"drawbridge/internal/artifact"
+	"drawbridge/internal/audit"
 )
 
 // Source reads Git repositories. A commit is 40 hex digits; each method gives NotFound
@@ -78,9 +79,11 @@ type Repositories interface {
 	// Repository returns one repository; NotFound when there is none of that name.
 	Repository(ctx context.Context, name string) (Repository, error)
 	// CreateRepository adds one, with its audit entry; Conflict when the name is taken.
-	CreateRepository(ctx context.Context, r Repository, by Entry) error
+	CreateRepository(ctx context.Context, r Repository, by audit.Entry) error
 	// ListRepositories lists up to limit repositories by name, those after the given name.
 	ListRepositories(ctx context.Context, after string, limit int) ([]Repository, error)
+	// Refs returns what each ref of the repository named when its last push was recorded.
+	Refs(ctx context.Context, repository string) (map[string]string, error)
 }
 
 // RunFilter selects runs; empty fields select all.
@@ -133,7 +136,7 @@ type Change struct {
 	Bundles      []Bundle      // added; Conflict when the run has bundles
 	Events       []Event       // added to the outbox, each with its TaskPost; one of a known source and key is left out
 	Posted       *Event        // marked as posted
-	Record       []Entry       // audit entries
+	Record       []audit.Entry // audit entries
 	Next         []Task
 }
 
@@ -141,15 +144,16 @@ type Change struct {
 type NewRun struct {
 	Run    Run
 	Jobs   []RunJob
-	Record []Entry // a Subject that is empty becomes "run/ID"
-	Next   []Task  // an ID that is 0 becomes the run's
+	Record []audit.Entry // a Subject that is empty becomes "run/ID"
+	Next   []Task        // an ID that is 0 becomes the run's
 }
 
 // Saver writes.
 type Saver interface {
-	// InsertRuns adds the runs of one push in one transaction and returns those that were
-	// added, with ID, Number and Version. A run that exists already is left out.
-	InsertRuns(ctx context.Context, runs []NewRun) ([]Run, error)
+	// InsertRuns records that a push has moved a ref and adds the runs that it starts, in one
+	// transaction. It returns the runs that were added, with ID, Number and Version; a run
+	// that exists already is left out.
+	InsertRuns(ctx context.Context, repository string, c RefChange, runs []NewRun) ([]Run, error)
 	// Save commits c in one transaction and returns once it is durable. A row that has
 	// moved on since it was read is a fault of kind Conflict, and nothing is written.
 	Save(ctx context.Context, c Change) error

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"drawbridge/internal/fault"
 )
@@ -61,7 +62,7 @@ func (r Repository) Protects(ref string) bool {
 // Validate returns a fault of kind Invalid that names the field when c is malformed.
 func (c RefChange) Validate() error {
 	switch {
-	case !strings.HasPrefix(c.Ref, "refs/") || len(c.Ref) > 255 || strings.ContainsRune(c.Ref, 0):
+	case !strings.HasPrefix(c.Ref, "refs/") || len(c.Ref) > 255 || strings.ContainsRune(c.Ref, 0) || !utf8.ValidString(c.Ref):
 		return fault.New(fault.Invalid, "%q is no ref", c.Ref).WithField("ref")
 	case !commitHex.MatchString(c.Old):
 		return fault.New(fault.Invalid, "%q is no commit", c.Old).WithField("old")

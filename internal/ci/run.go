@@ -68,6 +68,7 @@ type Step struct {
 	State   StepState
 	Exit    int    // exit code; -1 when a signal ended it, 0 when it has no process
 	Reason  string // why it failed; else empty
+	Summary string // what it wrote to GITHUB_STEP_SUMMARY, Markdown; hostile
 	Started time.Time
 	Ended   time.Time
 }

@@ -1,7 +1,5 @@
 package ci
 
-import "time"
-
 // Task names one piece of work that a queue brings back to the Service. It holds no
 // data: the rows do.
 type Task struct {
@@ -17,17 +15,6 @@ const (
 	TaskSeal = "ci.seal" // Seal
 	TaskPost = "ci.post" // Post
 )
-
-// Entry is what the audit log says about a change. The store writes it in the
-// transaction of the change.
-type Entry struct {
-	At      time.Time
-	Actor   string // the authenticated identity, or "ci" for the service itself
-	Action  string // "run.failed"
-	Subject string // "run/12"
-	Chain   string
-	Detail  map[string]string
-}
 
 // actorService is the actor of changes that no person makes.
 const actorService = "ci"
