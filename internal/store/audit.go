@@ -37,6 +37,7 @@ type auditRows struct{ tx *sql.Tx }
 
 const auditSizeSQL = `SELECT coalesce(max(seq), 0) FROM audit_entry`
 
+// Size counts the entries; the transaction excludes other appends.
 func (r auditRows) Size(ctx context.Context) (int64, error) {
 	var n int64
 	err := r.tx.QueryRowContext(ctx, auditSizeSQL).Scan(&n)
@@ -46,6 +47,7 @@ func (r auditRows) Size(ctx context.Context) (int64, error) {
 // The list of indexes is written by us as numbers; there is no portable array parameter.
 const auditHashesSQL = `SELECT id, hash FROM audit_node WHERE id IN (%s)`
 
+// Hashes reads stored hashes by index.
 func (r auditRows) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
 	list := make([]string, len(indexes))
 	at := make(map[int64]int, len(indexes))
@@ -83,6 +85,7 @@ const (
 	addCheckpointSQL = `INSERT INTO audit_checkpoint (size, note) VALUES ($1, $2)`
 )
 
+// Add inserts what one append made.
 func (r auditRows) Add(ctx context.Context, b audit.Batch) error {
 	for _, e := range b.Rows {
 		if _, err := r.tx.ExecContext(ctx, addEntrySQL, e.Seq, e.Body); err != nil {
@@ -141,14 +144,17 @@ const (
 	checkpointPageSQL = `SELECT size, note FROM audit_checkpoint WHERE size > $1 ORDER BY size LIMIT $2`
 )
 
+// Entries yields the snapshot's entries.
 func (s auditSource) Entries(ctx context.Context) iter.Seq2[audit.Row, error] {
 	return pages(ctx, s.tx, auditPageSQL, scanRow, func(r audit.Row) int64 { return r.Seq })
 }
 
+// Nodes yields the snapshot's hashes.
 func (s auditSource) Nodes(ctx context.Context) iter.Seq2[audit.Node, error] {
 	return pages(ctx, s.tx, nodePageSQL, scanNode, func(n audit.Node) int64 { return n.Index })
 }
 
+// Checkpoints yields the snapshot's checkpoints.
 func (s auditSource) Checkpoints(ctx context.Context) iter.Seq2[audit.Checkpoint, error] {
 	return pages(ctx, s.tx, checkpointPageSQL, scanCheckpoint, func(c audit.Checkpoint) int64 { return c.Size })
 }

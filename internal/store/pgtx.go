@@ -33,6 +33,7 @@ func riverTx(conn *sql.Conn) (pgx.Tx, error) {
 
 var errNotOurs = errors.New("the transaction belongs to database/sql")
 
+// Begin sets a savepoint.
 func (t pgTx) Begin(ctx context.Context) (pgx.Tx, error) {
 	if _, err := t.Exec(ctx, "SAVEPOINT river"); err != nil {
 		return nil, err
@@ -40,19 +41,28 @@ func (t pgTx) Begin(ctx context.Context) (pgx.Tx, error) {
 	return pgSavepoint{t}, nil
 }
 
-func (t pgTx) Commit(context.Context) error   { return errNotOurs }
+// Commit is not River's to do.
+func (t pgTx) Commit(context.Context) error { return errNotOurs }
+
+// Rollback is not River's to do.
 func (t pgTx) Rollback(context.Context) error { return errNotOurs }
+
+// LargeObjects are not used.
 func (t pgTx) LargeObjects() pgx.LargeObjects { return pgx.LargeObjects{} }
-func (t pgTx) Conn() *pgx.Conn                { return t.connection }
+
+// Conn is the connection below.
+func (t pgTx) Conn() *pgx.Conn { return t.connection }
 
 // pgSavepoint is a transaction within pgTx.
 type pgSavepoint struct{ pgTx }
 
+// Commit keeps what was done since the savepoint.
 func (s pgSavepoint) Commit(ctx context.Context) error {
 	_, err := s.Exec(ctx, "RELEASE SAVEPOINT river")
 	return err
 }
 
+// Rollback undoes what was done since the savepoint.
 func (s pgSavepoint) Rollback(ctx context.Context) error {
 	_, err := s.Exec(ctx, "ROLLBACK TO SAVEPOINT river")
 	return err

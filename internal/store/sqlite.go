@@ -65,7 +65,7 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ engine, err err
 // lockFile takes the lock that says who owns the database: recovery on start frees every
 // running task, which is right only when no other process runs one.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the path is the operator's own
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, err, "the database file %s cannot be opened: %v", path, err).
 			WithHint("make its directory, writable by the user who runs the server")

@@ -12,6 +12,7 @@ import (
 // is not UTF-8. So nothing depends on which database is below.
 type textConnector struct{ driver.Connector }
 
+// Connect opens a connection that looks at its parameters.
 func (c textConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
