@@ -26,13 +26,13 @@ type Backend struct {
 // empty one each time.
 func Rows(t *testing.T, open func(t *testing.T) Backend) {
 	for name, test := range map[string]func(*testing.T, Backend){
-		"tags do not move":           tagsDoNotMove,
+		"tags do not move":            tagsDoNotMove,
 		"a repeated tag is told once": repeatedTagOnce,
-		"an unreported tag stays so": unreportedStays,
-		"racing tags: one wins":      racingTags,
-		"referrers are paged":        referrersPaged,
-		"referrers keep all fields":  referrersComplete,
-		"racing referrers all stay":  racingReferrers,
+		"an unreported tag stays so":  unreportedStays,
+		"racing tags: one wins":       racingTags,
+		"referrers are paged":         referrersPaged,
+		"referrers keep all fields":   referrersComplete,
+		"racing referrers all stay":   racingReferrers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,7 +170,7 @@ func referrersPaged(t *testing.T, b Backend) {
 	})
 	q := registry.ReferrerQuery{Repository: "shop/web", Subject: digest(1), ArtifactType: "bundle", Limit: 10}
 	var got []artifact.Digest
-	for pages := 0; pages < 5; pages++ {
+	for range 5 {
 		page := list(t, b, q)
 		if len(page) > q.Limit {
 			t.Fatalf("a page of %d referrers, want at most %d", len(page), q.Limit)
