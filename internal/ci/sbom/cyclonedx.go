@@ -86,9 +86,7 @@ func (g *graph) module(from string, m module) {
 		c.Properties = &[]cdx.Property{{Name: "drawbridge:go:replaces", Value: m.replaces}}
 	}
 	g.components[ref] = c
-	if !slices.Contains(g.edges[from], ref) {
-		g.edges[from] = append(g.edges[from], ref)
-	}
+	g.edges[from] = append(g.edges[from], ref)
 }
 
 func (g *graph) sorted() []cdx.Component {
@@ -104,6 +102,7 @@ func (g *graph) dependencies() []cdx.Dependency {
 	for _, ref := range sortedKeys(g.edges) {
 		on := slices.Clone(g.edges[ref])
 		slices.Sort(on)
+		on = slices.Compact(on)
 		out = append(out, cdx.Dependency{Ref: ref, Dependencies: &on})
 	}
 	return out
@@ -122,19 +121,20 @@ func packageURL(m module) string {
 	}
 	purl := "pkg:golang/" + strings.Join(parts, "/")
 	if m.version != "" {
-		purl += "@" + url.QueryEscape(m.version)
+		purl += "@" + strings.ReplaceAll(url.QueryEscape(m.version), "+", "%20")
 	}
 	return purl
 }
 
 // serial is a UUID of version 8 made from the content, so that the same tree has the same.
 func serial(s Subject, files []file) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q %q\n", s.Name, s.Version)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%q %q\n", s.Name, s.Version)
 	for _, f := range files {
-		fmt.Fprintf(h, "%q %s\n", f.path, f.hash)
+		fmt.Fprintf(&b, "%q %s\n", f.path, f.hash)
 	}
-	u := h.Sum(nil)[:16]
+	sum := sha256.Sum256(b.Bytes())
+	u := sum[:16]
 	u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80
 	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }

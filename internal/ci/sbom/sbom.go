@@ -26,11 +26,11 @@ import (
 
 // Limits of one tree.
 const (
-	MaxFiles  = 50000    // entries
-	MaxTree   = 4 << 30  // bytes of all files
-	MaxBinary = 64 << 20 // bytes of a binary that is looked into; larger ones are listed as files
-	maxPath   = 4096     // bytes of a path
-	maxHeld   = 50000    // components of all binaries together
+	MaxFiles  = 50000     // entries
+	MaxTree   = 4 << 30   // bytes of all files
+	MaxBinary = 128 << 20 // bytes of a binary that is looked into; larger ones are listed as files
+	maxPath   = 4096      // bytes of a path
+	maxHeld   = 50000     // components of all binaries together
 )
 
 // Subject is what the document is about.

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rhysd/actionlint"
@@ -17,9 +18,14 @@ func (r *reader) lint(own map[place]bool) *actionlint.Workflow {
 	if w != nil {
 		errs = append(errs, runRules(w)...)
 	}
+	errs = slices.DeleteFunc(errs, func(e *actionlint.Error) bool {
+		advice := e.Kind == "if-cond" && strings.HasPrefix(e.Message, "constant expression ") // "if: false" runs as it says
+		return advice || own[place{e.Line, e.Column}]
+	})
+	misspelt := slices.ContainsFunc(errs, func(e *actionlint.Error) bool { return strings.HasPrefix(e.Message, "unexpected key ") })
 	for _, e := range errs {
-		if own[place{e.Line, e.Column}] {
-			continue
+		if misspelt && strings.Contains(e.Message, " section is missing") {
+			continue // most likely the section is there, under the unexpected key
 		}
 		line, column := r.relocate(e)
 		r.refuse(line, column, "", "%s", e.Message)

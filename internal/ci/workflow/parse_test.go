@@ -10,7 +10,7 @@ import (
 	"drawbridge/internal/ci/workflow"
 )
 
-func read(t *testing.T, path string) []byte {
+func read(t testing.TB, path string) []byte {
 	t.Helper()
 	src, err := os.ReadFile(path)
 	if err != nil {

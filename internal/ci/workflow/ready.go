@@ -1,6 +1,9 @@
 package workflow
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // RunState is what Ready plans by.
 type RunState struct {
@@ -29,9 +32,7 @@ type Broken struct {
 // empty, every job has ended.
 func (w *Workflow) Ready(r RunState) Decision {
 	states := make(map[string]JobState, len(w.Jobs))
-	for id, s := range r.Jobs {
-		states[id] = s
-	}
+	maps.Copy(states, r.Jobs)
 	verdict := map[string]error{}
 	started := map[string]bool{}
 	for changed := true; changed; {

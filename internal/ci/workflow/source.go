@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -66,11 +67,29 @@ func (r *reader) document() *yaml.Node {
 // syntax reports an error of the YAML parser, which is broken text or a wrong type.
 func (r *reader) syntax(err error) {
 	line, column, message := 1, 1, err.Error()
-	var pe *yaml.ParserError
-	if errors.As(err, &pe) {
-		line, column, message = pe.Line, pe.Column, pe.Message
+	if pe, ok := errors.AsType[*yaml.ParserError](err); ok {
+		line, column, message = pe.Line, pe.Column+1, pe.Message // it counts columns from 0
+	}
+	if n := r.brokenLine(); n > line { // the parser names the start of the section that it was in
+		line, column = n, 1+len(r.line(n))-len(strings.TrimLeft(r.line(n), " "))
 	}
 	r.refuse(max(1, line), max(1, column), "check the indentation and the quotes around it", "the YAML is malformed: %s", message)
+}
+
+// brokenLine is the first line with which the text stops being YAML and stays broken; 0 when
+// that cannot be told. The text up to each line is parsed, by bisection.
+func (r *reader) brokenLine() int {
+	broken := func(lines int) bool {
+		var n yaml.Node
+		return yaml.Unmarshal([]byte(strings.Join(r.lines[:lines], "\n")), &n) != nil
+	}
+	n := sort.Search(len(r.lines), broken)
+	for after := n + 1; after <= min(n+8, len(r.lines)); after++ {
+		if !broken(after) {
+			return 0 // only a value of several lines that was cut in two
+		}
+	}
+	return n
 }
 
 func (r *reader) inspect(n *yaml.Node, level int, nodes *int) {

@@ -37,8 +37,7 @@ var (
 		"types":        {"a push has no types", "remove the key"},
 		"workflows":    {"a push names no workflows", "remove the key"},
 	}
-	acceptedPush = map[string]bool{"branches": true, "branches-ignore": true, "tags": true, "tags-ignore": true}
-	refusedRun   = map[string]refusal{
+	refusedRun = map[string]refusal{
 		"group": {"there are no groups of runners", "write: runs-on: linux"},
 	}
 )

@@ -88,10 +88,13 @@ func parseNumber(s string) float64 {
 		return math.Inf(-1)
 	case strings.HasPrefix(s, "0x"), strings.HasPrefix(s, "0o"):
 		n, err := strconv.ParseUint(strings.Replace(s, "_", "!", 1), 0, 32)
-		if err != nil {
+		switch {
+		case err != nil:
 			return math.NaN()
+		case n > math.MaxInt32: // as on GitHub, these are 32 bits with a sign
+			return float64(n) - 1<<32
 		}
-		return float64(int32(n)) // as on GitHub, these are 32 bits with a sign
+		return float64(n)
 	}
 	if strings.Trim(s, "0123456789.eE+-") != "" {
 		return math.NaN()
