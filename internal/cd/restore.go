@@ -16,20 +16,22 @@ func (s *Service) Restore(ctx context.Context) error {
 	}
 	var wrong []error
 	for _, row := range rows {
-		if err := s.restore(ctx, row); err != nil {
+		if err := s.RestoreEnvironment(ctx, row); err != nil {
 			wrong = append(wrong, fmt.Errorf("restore %s: %w", row.Ref, err))
 		}
 	}
 	return errors.Join(wrong...)
 }
 
-func (s *Service) restore(ctx context.Context, row EnvironmentRow) error {
+// RestoreEnvironment is Restore for one environment. One that is there is left alone: what
+// moves it is its promotion's own work.
+func (s *Service) RestoreEnvironment(ctx context.Context, row EnvironmentRow) error {
 	if row.Live == 0 && row.Active == 0 {
 		return nil
 	}
 	a, err := s.Target.Observe(ctx, row.Ref)
 	if err != nil || a.Address != "" {
-		return err // it is there: what moves it now is the promotion's own work
+		return err
 	}
 	id := row.Active
 	if id == 0 {

@@ -74,7 +74,7 @@ func (s *Store) markBad(ctx context.Context, q *sqlc.Queries, c cd.Change) error
 		return nil
 	}
 	err := q.InsertBad(ctx, sqlc.InsertBadParams{
-		Application: ref.Application, Environment: ref.Name, Release: release, Promotion: int64(c.Now.ID), AtMs: store.Millis(s.Now()),
+		Application: ref.Application, Environment: ref.Name, Release: release, Promotion: int64(c.Now.ID), AtMs: store.Millis(s.db.Now()),
 	})
 	if err != nil {
 		return fmt.Errorf("mark release %s bad in %s: %w", release, ref, err)

@@ -63,7 +63,7 @@ func (s *Store) putDocument(ctx context.Context, tx *store.Tx, q *sqlc.Queries, 
 	if row.Version != version-1 {
 		return fault.New(fault.Conflict, "%s %s has version %d meanwhile", kind, name, row.Version).WithHint("apply it again")
 	}
-	err = q.InsertDocument(ctx, sqlc.InsertDocumentParams{Kind: kind, Name: name, Version: version, Body: body, Actor: actor, AtMs: store.Millis(s.Now())})
+	err = q.InsertDocument(ctx, sqlc.InsertDocumentParams{Kind: kind, Name: name, Version: version, Body: body, Actor: actor, AtMs: store.Millis(s.db.Now())})
 	if err != nil {
 		return fmt.Errorf("insert %s %s: %w", kind, name, err)
 	}

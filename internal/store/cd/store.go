@@ -34,9 +34,7 @@ const pageMax = 200
 var files embed.FS
 
 // Store is the CD plane's database. It is safe for concurrent use.
-type Store struct {
-	*store.DB
-}
+type Store struct{ db *store.DB }
 
 // Migrations are the plane's schema, for store.Config.
 func Migrations() fs.FS {
@@ -57,11 +55,17 @@ func Open(ctx context.Context, cfg store.Config) (*Store, error) {
 	return &Store{db}, nil
 }
 
-func (s *Store) read() *sqlc.Queries { return sqlc.New(s.Reader()) }
+// DB is the engine below: for the queue, tokens and the audit log.
+func (s *Store) DB() *store.DB { return s.db }
+
+// Close closes the database; see store.DB.
+func (s *Store) Close() error { return s.db.Close() }
+
+func (s *Store) read() *sqlc.Queries { return sqlc.New(s.db.Reader()) }
 
 // in runs fn with the queries of one transaction.
 func (s *Store) in(ctx context.Context, fn func(ctx context.Context, tx *store.Tx, q *sqlc.Queries) error) error {
-	return s.InTx(ctx, func(ctx context.Context, tx *store.Tx) error { return fn(ctx, tx, sqlc.New(tx.SQL)) })
+	return s.db.InTx(ctx, func(ctx context.Context, tx *store.Tx) error { return fn(ctx, tx, sqlc.New(tx.SQL)) })
 }
 
 // found turns "no row" into a fault that names what is missing, with the command that lists what there is.
