@@ -40,7 +40,8 @@ func sqliteFault(code int, err error) error {
 	switch code {
 	case sqlite3.SQLITE_FULL:
 		return full(err)
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY,
+		sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
 		return unavailable(err)
 	}
 	return err
@@ -58,6 +59,8 @@ func postgresFault(code string, err error) error {
 	}
 	return err
 }
+
+var errClosed = fault.New(fault.Unavailable, "the database is closed").WithHint("the server is stopping: try again later")
 
 func full(err error) error {
 	return fault.Wrap(fault.Full, err, "the database is full").

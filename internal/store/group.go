@@ -54,7 +54,7 @@ func (g *group) do(ctx context.Context, fn func(ctx context.Context, tx *sql.Tx)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-g.quit:
-		return fault.New(fault.Unavailable, "the database is closed")
+		return errClosed
 	}
 	<-r.done // never earlier: the commit may be under way, and the caller must learn its fate
 	return r.err

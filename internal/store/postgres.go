@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,7 +26,7 @@ import (
 const poolSize = 24
 
 // conflictTries is how often a transaction runs that PostgreSQL aborts for another's sake.
-const conflictTries = 5
+const conflictTries = 10
 
 // postgresEngine is one pool of connections, seen as database/sql and by River's pgx driver.
 type postgresEngine struct {
@@ -63,6 +65,13 @@ func (e *postgresEngine) transact(ctx context.Context, fn func(context.Context, 
 		err := e.once(ctx, fn)
 		if try == conflictTries || !aborted(err) {
 			return err
+		}
+		// Apart from each other, or the same two meet again.
+		pause := time.NewTimer(rand.N(time.Duration(try) * 10 * time.Millisecond)) //nolint:gosec // no secret
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

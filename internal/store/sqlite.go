@@ -97,7 +97,7 @@ func openPool(path, lock string, pragmas []string) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
-	return sql.OpenDB(textConnector{c}), nil
+	return sql.OpenDB(guardConnector{c}), nil
 }
 
 func (e *sqliteEngine) transact(ctx context.Context, fn func(context.Context, *sql.Tx, inserter) error) error {

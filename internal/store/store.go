@@ -20,6 +20,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -51,6 +53,8 @@ type DB struct {
 	cfg    Config
 	engine engine
 	timers chan struct{} // holds a token when an earlier timer may have been set
+	close  func() error  // of engine, once
+	closed atomic.Bool
 }
 
 // engine is what differs between the two databases.
@@ -101,9 +105,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, Fault(err)
 	}
-	db := &DB{cfg: cfg, engine: e, timers: make(chan struct{}, 1)}
+	db := &DB{cfg: cfg, engine: e, timers: make(chan struct{}, 1), close: sync.OnceValue(e.close)}
 	if err := db.migrate(ctx); err != nil {
-		return nil, errors.Join(Fault(err), e.close())
+		return nil, errors.Join(Fault(err), db.Close())
 	}
 	return db, nil
 }
@@ -120,8 +124,11 @@ func openEngine(ctx context.Context, cfg Config) (engine, error) {
 }
 
 // Close waits for the transactions under way and closes the database. InTx then gives a
-// fault of kind Unavailable. Stop the queue first.
-func (db *DB) Close() error { return db.engine.close() }
+// fault of kind Unavailable. Closing again does nothing. Stop the queue first.
+func (db *DB) Close() error {
+	db.closed.Store(true)
+	return db.close()
+}
 
 // Reader is for queries outside a transaction. On SQLite it cannot write. It sees what
 // InTx has committed. Pass its errors through Fault.

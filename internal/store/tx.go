@@ -71,6 +71,9 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 	if ctx.Value(insideKey{}) == db {
 		return fmt.Errorf("starting a transaction: there is one already")
 	}
+	if db.closed.Load() {
+		return errClosed
+	}
 	var last *Tx
 	err := db.engine.transact(ctx, func(ctx context.Context, stx *sql.Tx, insert inserter) error {
 		tx := &Tx{SQL: stx, db: db, insert: insert, queues: map[string]struct{}{}}
@@ -96,8 +99,10 @@ const nextSQL = `INSERT INTO counter (noun, n) VALUES ($1, 1)
 ON CONFLICT (noun) DO UPDATE SET n = counter.n + 1 RETURNING n`
 
 // Next takes the next id of noun: 1, 2, … without gaps, since an undone transaction gives
-// its ids back. On PostgreSQL it makes other transactions that want an id of noun wait
-// until this one ends.
+// its ids back, and ids become visible in their order. On PostgreSQL it makes other
+// transactions that want an id of noun wait until this one ends: take ids before changing
+// rows, and of several nouns in one order everywhere, or PostgreSQL has deadlocks to find
+// (InTx then repeats, but finding one takes it a second).
 func (tx *Tx) Next(ctx context.Context, noun string) (int64, error) {
 	var n int64
 	if err := tx.SQL.QueryRowContext(ctx, nextSQL, noun).Scan(&n); err != nil {

@@ -50,3 +50,10 @@ func Open(t testing.TB, cfg store.Config) *store.DB {
 	})
 	return db
 }
+
+// Each runs fn on a new SQLite and on a new PostgreSQL database, as subtests.
+func Each(t *testing.T, plane string, migrations fs.FS, fn func(t *testing.T, cfg store.Config)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { fn(t, SQLite(t, plane, migrations)) })
+	t.Run("postgres", func(t *testing.T) { fn(t, PostgresConfig(t, plane, migrations)) })
+}
