@@ -130,6 +130,9 @@ type process struct {
 
 // host translates a path of the job where s starts with one.
 func (j *process) host(s string) string {
+	if strings.HasPrefix(s, j.executor.dir) {
+		return s // a job has looked where it is
+	}
 	for _, p := range j.places {
 		if s == p[0] || strings.HasPrefix(s, p[0]+"/") {
 			return p[1] + s[len(p[0]):]
