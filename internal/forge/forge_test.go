@@ -29,6 +29,9 @@ type host struct {
 	fail   error
 }
 
+// pushTime is when every push arrives.
+var pushTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
 // secrets are the tokens: their owners, and whether they may push.
 var secrets = map[string]struct {
 	name string
@@ -45,7 +48,7 @@ func newHost(t *testing.T, change ...func(*forge.Config)) *host {
 	}
 	h := &host{dir: t.TempDir()}
 	cfg := forge.Config{
-		Dir: h.dir, Now: time.Now,
+		Dir: h.dir, Now: func() time.Time { return pushTime },
 		Authorize: func(r *http.Request) (string, bool, error) {
 			who, ok := secrets[identity.Secret(r)]
 			if !ok {

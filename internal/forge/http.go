@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
-	"net/http/cgi"
+	"net/http/cgi" //nolint:gosec // G504: the fault was mended in Go 1.6.3
 	"os"
 	"regexp"
 	"time"
@@ -209,8 +210,7 @@ func (f *Forge) spool(w http.ResponseWriter, r *http.Request) (_ *os.File, size 
 	if size > f.cfg.MaxPush || errors.As(err, &limit) {
 		return nil, 0, over
 	}
-	var disk *os.PathError
-	if errors.As(err, &disk) {
+	if _, disk := errors.AsType[*os.PathError](err); disk {
 		return nil, 0, fmt.Errorf("receive a push: %w", err)
 	}
 	return nil, 0, fault.Wrap(fault.Invalid, err, "the push broke off")
@@ -219,7 +219,7 @@ func (f *Forge) spool(w http.ResponseWriter, r *http.Request) (_ *os.File, size 
 // drop closes and removes a spooled push; New clears what is left.
 func drop(file *os.File) {
 	_ = file.Close()
-	_ = os.Remove(file.Name()) //nolint:gosec // the name is CreateTemp's
+	_ = os.Remove(file.Name())
 }
 
 func answer(w http.ResponseWriter, b []byte) error {
@@ -268,9 +268,7 @@ func (r *recorder) WriteHeader(status int) { r.status = status }
 func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
 
 func (r *recorder) copyTo(w http.ResponseWriter) {
-	for k, v := range r.header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), r.header)
 	if r.status != 0 {
 		w.WriteHeader(r.status)
 	}

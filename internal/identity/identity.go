@@ -9,6 +9,7 @@ package identity
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,14 +37,14 @@ func (t Token) Live(now time.Time) bool {
 	return t.Revoked.IsZero() && (t.Expires.IsZero() || now.Before(t.Expires))
 }
 
+// notFirst are the actions that the first token of a server may not do.
+var notFirst = []Action{Fetch, Push, RegistryPull, RegistryPush}
+
 // May reports whether t may do action: what its role may, except that the first token
 // of a server reaches neither Git nor the registry.
 func (t Token) May(action Action) bool {
-	if t.First() {
-		switch action {
-		case Fetch, Push, RegistryPull, RegistryPush:
-			return false
-		}
+	if t.First() && slices.Contains(notFirst, action) {
+		return false
 	}
 	return Can(t.Role, action)
 }

@@ -189,7 +189,7 @@ func TestSecret(t *testing.T) {
 
 // A store that is out of reach is no wrong token.
 func TestVerifyKeepsUnavailable(t *testing.T) {
-	tokens := identity.New(broken{&identitytest.Memory{}}, time.Now)
+	tokens := identity.New(broken{&identitytest.Memory{}}, func() time.Time { return time.Time{} })
 	_, err := tokens.Verify(t.Context(), "db_"+strings.Repeat("a", 64))
 	if !fault.Is(err, fault.Unavailable) {
 		t.Errorf("Verify = %v, want unavailable", err)

@@ -105,8 +105,7 @@ func bodyFault(err error) error {
 }
 
 func tooLarge(err error) *fault.Error {
-	var over *http.MaxBytesError
-	if errors.As(err, &over) {
+	if over, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fault.New(fault.TooLarge, "the body has more than %d bytes", over.Limit)
 	}
 	return nil

@@ -138,8 +138,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.cfg.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", p.RequestID),
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("error", err.Error()))
 	}
-	var other *statusError
-	if errors.As(err, &other) {
+	if other, ok := errors.AsType[*statusError](err); ok {
 		p.Status = other.status
 	}
 	if wr, ok := w.(*writer); ok && wr.status != 0 {

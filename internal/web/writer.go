@@ -46,9 +46,14 @@ type discard struct {
 	status int
 }
 
-func (d *discard) Header() http.Header         { return d.header }
+// Header is the header of the answer.
+func (d *discard) Header() http.Header { return d.header }
+
+// Write drops the body.
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
-func (d *discard) WriteHeader(status int)      { d.status = status }
+
+// WriteHeader keeps the status.
+func (d *discard) WriteHeader(status int) { d.status = status }
 
 func writeProblem(w http.ResponseWriter, p api.Problem) {
 	b, err := json.Marshal(p)

@@ -5,6 +5,7 @@ package identitytest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,10 +30,8 @@ var _ identity.Store = (*Memory)(nil)
 func (m *Memory) Insert(_ context.Context, t identity.Token, hash identity.Hash) (identity.Token, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, h := range m.hashes {
-		if h == hash {
-			return identity.Token{}, errors.New("this hash is there already")
-		}
+	if slices.Contains(m.hashes, hash) {
+		return identity.Token{}, errors.New("this hash is there already")
 	}
 	t.ID = int64(len(m.tokens)) + 1
 	m.tokens, m.hashes = append(m.tokens, t), append(m.hashes, hash)

@@ -179,7 +179,7 @@ func TestForeign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	if b, err := io.ReadAll(body); err != nil || string(b) != "hello" {
 		t.Errorf("Open: %q, %v", b, err)
 	}
