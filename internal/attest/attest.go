@@ -9,7 +9,11 @@
 // predicate; the type is always taken from the signed statement.
 package attest
 
-import "drawbridge/internal/artifact"
+import (
+	"slices"
+
+	"drawbridge/internal/artifact"
+)
 
 // Media types of what Sign makes.
 const (
@@ -83,10 +87,8 @@ func Names() []string {
 // ShortName is the short name of a predicate type, "" when it has none.
 func ShortName(predicateType string) string {
 	for _, k := range kinds {
-		for _, t := range k.types {
-			if t == predicateType {
-				return k.name
-			}
+		if slices.Contains(k.types, predicateType) {
+			return k.name
 		}
 	}
 	return ""

@@ -17,11 +17,11 @@ import (
 	"testing"
 	"time"
 
-	"drawbridge/internal/artifact"
-	"drawbridge/internal/attest"
-
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/testing/ca"
+
+	"drawbridge/internal/artifact"
+	"drawbridge/internal/attest"
 )
 
 const (

@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"drawbridge/internal/artifact"
 	"drawbridge/internal/attest"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // SLSA readers that know nothing of us find what the standard promises them.

@@ -17,15 +17,15 @@ import (
 	"testing"
 	"time"
 
-	"drawbridge/internal/artifact"
-	"drawbridge/internal/attest"
-	"drawbridge/internal/fault"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/signature"
+
+	"drawbridge/internal/artifact"
+	"drawbridge/internal/attest"
+	"drawbridge/internal/fault"
 )
 
 // The real format: sigstore-go, told only the key and the digest, verifies what we sign.

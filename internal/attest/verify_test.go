@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"drawbridge/internal/artifact"
 	"drawbridge/internal/attest"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestVerifyAcceptsARun(t *testing.T) {
