@@ -25,10 +25,10 @@ func (t *tally) junit(in input) error {
 		if errors.Is(err, io.EOF) {
 			return s.finish(line)
 		}
+		if in.from.failed != nil {
+			return in.failed(in.from.failed)
+		}
 		if err != nil {
-			if fault.As(err) != nil {
-				return err
-			}
 			return fault.At(t.file, line, column, "the XML is malformed: %v", err)
 		}
 		switch e := token.(type) {
@@ -52,7 +52,8 @@ type junitState struct {
 	inCase  bool
 	name    string
 	outcome outcome
-	claimed int // failures and errors by the attributes of the outermost suites
+	total   int // failures and errors by the attributes of the root
+	claimed int // the same by the outermost suites that count them
 }
 
 func (s *junitState) start(e xml.StartElement, line int) error {
@@ -66,9 +67,15 @@ func (s *junitState) start(e xml.StartElement, line int) error {
 	}
 	switch name {
 	case "testsuites":
-		s.claim(e, len(s.path) == 1)
+		if len(s.path) > 1 {
+			break
+		}
+		s.total = s.claims(e)
+		s.claimed = s.total
 	case "testsuite":
-		s.claim(e, len(s.path) == 1 || (len(s.path) == 2 && s.claimed == 0))
+		if len(s.path) == 1 || (len(s.path) == 2 && s.total == 0) {
+			s.claimed += s.claims(e)
+		}
 	case "testcase":
 		s.inCase, s.outcome, s.name = true, passed, attribute(e, "name")
 		if class := attribute(e, "classname"); class != "" {
@@ -90,16 +97,15 @@ func (s *junitState) mark(o outcome) {
 	}
 }
 
-// claim takes over the count of a suite's own attributes where outermost.
-func (s *junitState) claim(e xml.StartElement, outermost bool) {
-	if !outermost {
-		return
-	}
+// claims is how many failures and errors a suite's own attributes count.
+func (s *junitState) claims(e xml.StartElement) int {
+	sum := 0
 	for _, key := range []string{"failures", "errors"} {
 		if n, err := strconv.Atoi(attribute(e, key)); err == nil && n > 0 {
-			s.claimed += min(n, maxTests)
+			sum += min(n, maxTests)
 		}
 	}
+	return sum
 }
 
 func (s *junitState) end(e xml.EndElement, line int) error {

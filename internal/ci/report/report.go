@@ -33,19 +33,24 @@ const (
 type input struct {
 	file string
 	*bufio.Reader
+	from *limited
 }
 
 // limited fails once more than its limit was read; io.LimitReader would cut silently.
 type limited struct {
-	r    io.Reader
-	left int64
-	err  error
+	r      io.Reader
+	left   int64
+	over   error // what a read over the limit gives
+	failed error // why no more is read, unless it is the end
 }
 
 func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	if l.left -= int64(n); l.left < 0 {
-		return 0, l.err
+		n, err = 0, l.over
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		l.failed = err
 	}
 	return n, err
 }
@@ -55,7 +60,8 @@ func (l *limited) Read(p []byte) (int, error) {
 func open(file string, r io.Reader, limit int64) (input, byte, error) {
 	tooLarge := at(fault.New(fault.TooLarge, "the report is larger than %d bytes", limit), file).
 		WithHint("split the report, or leave out the output of tests that pass")
-	in := input{file, bufio.NewReaderSize(&limited{r: r, left: limit, err: tooLarge}, 64<<10)}
+	from := &limited{r: r, left: limit, over: tooLarge}
+	in := input{file, bufio.NewReaderSize(from, 64<<10), from}
 	if mark, err := in.Peek(3); err == nil && string(mark) == "\xef\xbb\xbf" {
 		if _, err := in.Discard(3); err != nil {
 			return in, 0, in.failed(err)
@@ -98,6 +104,9 @@ func (in input) lines(f func(number int, line []byte) error) error {
 	for s.Scan() {
 		n++
 		if err := f(n, bytes.TrimSuffix(s.Bytes(), []byte("\r"))); err != nil {
+			if in.from.failed != nil { // the line was cut: it is not to blame
+				return in.failed(in.from.failed)
+			}
 			return err
 		}
 	}
@@ -116,17 +125,17 @@ func position(src []byte, offset int64) (line, column int) {
 	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
 }
 
-// badJSON is a fault at the place of an error of encoding/json; base is where the document
-// starts in src.
+// badJSON is a fault at the place of an error of encoding/json. Its syntax errors count from
+// the start of src, its type errors from base, where the value's document starts.
 func badJSON(file string, src []byte, base int64, err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
-	offset := base
+	var offset int64
 	switch {
 	case errors.As(err, &syntax):
-		offset += syntax.Offset - 1
+		offset = syntax.Offset - 1
 	case errors.As(err, &kind):
-		offset += kind.Offset - 1
+		offset = base + kind.Offset - 1
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		offset = int64(len(src))
 	}

@@ -31,7 +31,6 @@ func TestPushMatches(t *testing.T) {
 		{"branches: ['(a|b)']", []string{"refs/heads/(a|b)"}, []string{"refs/heads/a"}},
 		{"branches: ['a.b$']", []string{"refs/heads/a.b$"}, []string{"refs/heads/axb"}},
 		{"branches: ['main\\+']", []string{"refs/heads/main+"}, []string{"refs/heads/mainn"}},
-		{"branches: []", nil, []string{"refs/heads/main", "refs/tags/v1"}},
 	} {
 		on := "on: push\n"
 		if row.filter != "" {
