@@ -76,7 +76,7 @@ func tokenEntry(action string, t identity.Token, by string, at time.Time, detail
 	return audit.Entry{At: at, Actor: by, Action: action, Subject: "token/" + strconv.FormatInt(t.ID, 10), Detail: detail}
 }
 
-const (
+const ( //nolint:gosec // G101: queries, not credentials
 	tokenByHashSQL = `SELECT id, name, role, hash, last_four, created_by, created_ms, expires_ms, revoked_ms FROM token WHERE hash = $1`
 	tokenByIDSQL   = `SELECT id, name, role, hash, last_four, created_by, created_ms, expires_ms, revoked_ms FROM token WHERE id = $1`
 	listTokensSQL  = `SELECT id, name, role, hash, last_four, created_by, created_ms, expires_ms, revoked_ms FROM token

@@ -12,8 +12,15 @@ import (
 )
 
 func TestTokens(t *testing.T) {
-	identitytest.Run(t, func(t *testing.T) identity.Store {
-		return storetest.Open(t, storetest.SQLite(t, "cd", nil)).Tokens()
+	t.Run("sqlite", func(t *testing.T) {
+		identitytest.Run(t, func(t *testing.T) identity.Store {
+			return storetest.Open(t, storetest.SQLite(t, "cd", nil)).Tokens()
+		})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		identitytest.Run(t, func(t *testing.T) identity.Store {
+			return storetest.Open(t, storetest.PostgresConfig(t, "cd", nil)).Tokens()
+		})
 	})
 }
 
