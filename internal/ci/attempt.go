@@ -59,7 +59,7 @@ func (a *attempt) work(ctx context.Context, w *workflow.Workflow, def *workflow.
 			r.steps = a.done
 			return r
 		}
-		if ctx.Err() != nil {
+		if interrupted(ctx) {
 			return a.result(JobFail, "interrupted", nil)
 		}
 	}
@@ -102,6 +102,9 @@ func (a *attempt) setEnv(values map[string]string) {
 	}
 }
 
+// interrupted reports whether the run was cancelled or the server stops.
+func interrupted(ctx context.Context) bool { return ctx.Err() != nil }
+
 // stepEnd is how a step ended.
 type stepEnd struct {
 	state   StepState
@@ -133,7 +136,7 @@ func (a *attempt) step(ctx context.Context, number int, def *workflow.Step) erro
 	}
 	row.State, row.Exit, row.Reason, row.Summary, row.Ended = end.state, end.exit, clip(end.reason), end.summary, millis(a.s.Now())
 	a.settle(def, row, end)
-	if a.done = append(a.done, row); end.state == StepSkipped || ctx.Err() != nil {
+	if a.done = append(a.done, row); end.state == StepSkipped || interrupted(ctx) {
 		return nil // saved together with what follows
 	}
 	a.log.flush()
@@ -270,7 +273,7 @@ func (a *attempt) stepEnv(extra map[string]string, files stepFiles) map[string]s
 
 // collect reads the files that the step wrote. A file that cannot be read fails the step.
 func (a *attempt) collect(ctx context.Context, files stepFiles, end stepEnd) (stepEnd, error) {
-	if ctx.Err() != nil {
+	if interrupted(ctx) {
 		end.state = StepCancelled
 		return end, nil
 	}

@@ -78,11 +78,11 @@ func jobEnv(readOnly []string, extra map[string]string) map[string]string {
 		"HOME": "/tmp", "LANG": "C.UTF-8", "TMPDIR": "/tmp", "GOCACHE": "/cache/go-build", "GOMODCACHE": "/cache/mod",
 		"GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", "GOTELEMETRY": "off", "GOPROXY": "off",
 	}
-	path := ""
+	path := []string{}
 	for _, dir := range readOnly {
-		path += dir + "/bin:"
+		path = append(path, dir+"/bin")
 	}
-	env["PATH"] = path + defaultPath
+	env["PATH"] = strings.Join(append(path, defaultPath), ":")
 	maps.Copy(env, extra)
 	return env
 }

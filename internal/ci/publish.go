@@ -240,13 +240,8 @@ func tee(r io.Reader, first, second func(io.Reader) error) error {
 		_, err = io.Copy(io.Discard, both)
 	}
 	_ = pw.CloseWithError(err) // never fails; nil means the end
-	return errors.Join(err, notCaused(<-done, err))
-}
-
-// notCaused drops an error that only says that the other side failed.
-func notCaused(err, cause error) error {
-	if cause != nil {
-		return nil
+	if second := <-done; err == nil {
+		err = second // otherwise it only says that the first has failed
 	}
 	return err
 }

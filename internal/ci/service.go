@@ -47,10 +47,18 @@ func New(c Config) (*Service, error) {
 		name    string
 		missing bool
 	}{
-		{"Store", c.Store == nil}, {"Source", c.Source == nil}, {"Executor", c.Executor == nil},
-		{"Publisher", c.Publisher == nil}, {"Resolver", c.Resolver == nil}, {"Poster", c.Poster == nil},
-		{"Logs", c.Logs == nil}, {"Key", c.Key == nil}, {"Now", c.Now == nil}, {"Random", c.Random == nil},
-		{"Builder", c.Builder == ""}, {"Log", c.Log == nil},
+		{"Store", c.Store == nil},
+		{"Source", c.Source == nil},
+		{"Executor", c.Executor == nil},
+		{"Publisher", c.Publisher == nil},
+		{"Resolver", c.Resolver == nil},
+		{"Poster", c.Poster == nil},
+		{"Logs", c.Logs == nil},
+		{"Key", c.Key == nil},
+		{"Now", c.Now == nil},
+		{"Random", c.Random == nil},
+		{"Builder", c.Builder == ""},
+		{"Log", c.Log == nil},
 	} {
 		if f.missing {
 			return nil, fault.New(fault.Invalid, "the CI plane cannot work without it").WithField(f.name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"drawbridge/internal/audit"
 	"drawbridge/internal/ci/workflow"
@@ -130,7 +131,7 @@ func (s *Service) endJob(ctx context.Context, run Run, job RunJob, r jobResult) 
 		return err
 	}
 	if err := s.Logs.Close(ctx, job.ID); err != nil {
-		s.Log.WarnContext(ctx, "a log was not closed", "job", job.ID, "error", err)
+		s.Log.WarnContext(ctx, "a log was not closed", slog.Int64("job", job.ID), slog.Any("error", err))
 	}
 	return nil
 }
@@ -149,7 +150,7 @@ func (s *Service) execute(ctx context.Context, run Run, job RunJob) jobResult {
 	defer func() {
 		log.flush()
 		if log.err != nil {
-			s.Log.ErrorContext(ctx, "a log is not complete", "job", job.ID, "error", log.err)
+			s.Log.ErrorContext(ctx, "a log is not complete", slog.Int64("job", job.ID), slog.Any("error", log.err))
 		}
 	}()
 	result := s.attempt(ctx, run, job, log)
@@ -194,7 +195,7 @@ func (s *Service) attempt(ctx context.Context, run Run, job RunJob, log *jobLog)
 	}
 	defer func() {
 		if err := a.open.Close(context.WithoutCancel(ctx)); err != nil {
-			s.Log.ErrorContext(ctx, "a job was not closed", "job", job.ID, "error", err)
+			s.Log.ErrorContext(ctx, "a job was not closed", slog.Int64("job", job.ID), slog.Any("error", err))
 		}
 	}()
 	return a.work(ctx, w, def, w.NeedsOf(def, jobStates(siblings)))
@@ -206,7 +207,7 @@ func (s *Service) broken(ctx context.Context, job RunJob, doing string, err erro
 		return jobResult{event: JobFail, reason: reasonOf(f)}
 	}
 	if ctx.Err() == nil {
-		s.Log.ErrorContext(ctx, "a job failed inside the server", "job", job.ID, "doing", doing, "error", err)
+		s.Log.ErrorContext(ctx, "a job failed inside the server", slog.Int64("job", job.ID), slog.String("doing", doing), slog.Any("error", err))
 	}
 	return jobResult{event: JobFail, reason: "internal error: could not " + doing + "; the server's log says why"}
 }

@@ -37,14 +37,14 @@ type rows struct {
 	entries      []audit.Entry
 }
 
-func (r rows) clone() rows {
-	refs := make(map[string]map[string]string, len(r.refs))
-	for k, v := range r.refs {
+func (s *rows) clone() rows {
+	refs := make(map[string]map[string]string, len(s.refs))
+	for k, v := range s.refs {
 		refs[k] = maps.Clone(v)
 	}
 	return rows{
-		slices.Clone(r.repositories), refs, slices.Clone(r.runs), slices.Clone(r.jobs), slices.Clone(r.steps), slices.Clone(r.published),
-		slices.Clone(r.reports), slices.Clone(r.bundles), slices.Clone(r.events), slices.Clone(r.tasks), slices.Clone(r.entries),
+		slices.Clone(s.repositories), refs, slices.Clone(s.runs), slices.Clone(s.jobs), slices.Clone(s.steps), slices.Clone(s.published),
+		slices.Clone(s.reports), slices.Clone(s.bundles), slices.Clone(s.events), slices.Clone(s.tasks), slices.Clone(s.entries),
 	}
 }
 

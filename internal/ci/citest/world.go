@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,16 +129,16 @@ func (r *Registry) Push(_ context.Context, name artifact.Reference, content io.R
 			files[h.Name] = string(body)
 		}
 	}
-	text := ""
+	var text strings.Builder
 	for _, m := range []map[string]string{files, image.Labels} {
 		for _, k := range slices.Sorted(maps.Keys(m)) {
-			text += k + "\x00" + m[k] + "\x00"
+			text.WriteString(k + "\x00" + m[k] + "\x00")
 		}
 	}
 	for _, s := range append(slices.Clone(image.Entrypoint), image.Env...) {
-		text += s + "\x00"
+		text.WriteString(s + "\x00")
 	}
-	d := artifact.DigestOf([]byte(text))
+	d := artifact.DigestOf([]byte(text.String()))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.images[d.String()]; ok {
