@@ -219,11 +219,12 @@ func TestRace(t *testing.T) {
 	base := work(t)
 	must(t, base, "push", h.remote("a-token", "shop"), "main")
 	var wg sync.WaitGroup
-	results := make([]error, 2)
-	for i := range results {
-		dir := t.TempDir()
+	results, dirs := make([]error, 2), []string{t.TempDir(), t.TempDir()}
+	for i, dir := range dirs {
 		must(t, dir, "clone", "-q", h.remote("a-token", "shop"), ".")
 		commit(t, dir, map[string]string{"n": strconv.Itoa(i)})
+	}
+	for i, dir := range dirs {
 		wg.Go(func() { _, results[i] = git(t, dir, "push", h.remote("a-token", "shop"), "main") })
 	}
 	wg.Wait()

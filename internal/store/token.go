@@ -52,7 +52,7 @@ func (s *Tokens) Revoke(ctx context.Context, id int64, by string, at time.Time) 
 	var t identity.Token
 	err := s.db.InTx(ctx, func(ctx context.Context, tx *Tx) error {
 		var err error
-		if t, err = oneToken(tx.SQL.QueryRowContext(ctx, tokenByIDSQL, id)); err != nil {
+		if t, err = oneToken(tx.SQL.QueryRowContext(ctx, byIDSQL, id)); err != nil {
 			return err
 		}
 		res, err := tx.SQL.ExecContext(ctx, revokeTokenSQL, Millis(at), id)
@@ -76,22 +76,22 @@ func tokenEntry(action string, t identity.Token, by string, at time.Time, detail
 	return audit.Entry{At: at, Actor: by, Action: action, Subject: "token/" + strconv.FormatInt(t.ID, 10), Detail: detail}
 }
 
-const ( //nolint:gosec // G101: queries, not credentials
-	tokenByHashSQL = `SELECT id, name, role, hash, last_four, created_by, created_ms, expires_ms, revoked_ms FROM token WHERE hash = $1`
-	tokenByIDSQL   = `SELECT id, name, role, hash, last_four, created_by, created_ms, expires_ms, revoked_ms FROM token WHERE id = $1`
-	listTokensSQL  = `SELECT id, name, role, hash, last_four, created_by, created_ms, expires_ms, revoked_ms FROM token
+const (
+	byHashSQL   = `SELECT id, name, role, hash, last_four, created_by, created_ms, expires_ms, revoked_ms FROM token WHERE hash = $1`
+	byIDSQL     = `SELECT id, name, role, hash, last_four, created_by, created_ms, expires_ms, revoked_ms FROM token WHERE id = $1`
+	listByIDSQL = `SELECT id, name, role, hash, last_four, created_by, created_ms, expires_ms, revoked_ms FROM token
 WHERE id > $1 ORDER BY id LIMIT $2`
 )
 
 // ByHash is identity.Reader's.
 func (s *Tokens) ByHash(ctx context.Context, hash identity.Hash) (identity.Token, identity.Hash, error) {
-	t, stored, err := scanToken(s.db.Reader().QueryRowContext(ctx, tokenByHashSQL, hash[:]))
+	t, stored, err := scanToken(s.db.Reader().QueryRowContext(ctx, byHashSQL, hash[:]))
 	return t, stored, Fault(missing(err))
 }
 
 // List is identity.Reader's.
 func (s *Tokens) List(ctx context.Context, after int64, limit int) ([]identity.Token, error) {
-	rows, err := s.db.Reader().QueryContext(ctx, listTokensSQL, after, limit)
+	rows, err := s.db.Reader().QueryContext(ctx, listByIDSQL, after, limit)
 	if err != nil {
 		return nil, Fault(fmt.Errorf("listing tokens: %w", err))
 	}
