@@ -21,6 +21,7 @@ type Release struct {
 	Delivery    int64                      `json:"delivery"` // version of the delivery it was accepted under
 	Trust       int64                      `json:"trust"`    // version of the trust policy it was verified with
 	Author      string                     `json:"author"`   // authenticated pusher of its commit
+	Authors     []string                   `json:"authors"`  // all whose runs gave this digest, sorted
 	Commit      string                     `json:"commit"`
 	Chain       string                     `json:"chain"`     // chain id from the push to production
 	Committed   time.Time                  `json:"committed"` // when the commit was pushed
@@ -64,6 +65,7 @@ func release(app Application, rule ArtifactRule, ev Event, digest artifact.Diges
 		Chain: ev.Published.Chain, Published: ev.Published.At, Accepted: now,
 	}
 	if p := v.Evidence.Provenance; p != nil {
+		r.Authors = v.Evidence.Authors
 		r.Author, r.Commit, r.Committed, r.Built = p.Author, p.Commit, p.Committed, p.Finished
 		if p.Chain != "" {
 			r.Chain = p.Chain // signed, where the event only claims

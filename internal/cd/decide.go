@@ -63,7 +63,7 @@ func decidable(p Promotion, d Decision) error {
 		if x == "requester" && d.Actor == p.Requester {
 			return fault.New(fault.Forbidden, "%s asked for promotion %d and may not approve it", d.Actor, p.ID).WithHint("another person must approve")
 		}
-		if x == "author" && d.Actor == p.Author {
+		if x == "author" && (d.Actor == p.Author || slices.Contains(p.Authors, d.Actor)) {
 			return fault.New(fault.Forbidden, "%s wrote what promotion %d brings and may not approve it", d.Actor, p.ID).WithHint("another person must approve")
 		}
 	}

@@ -96,6 +96,7 @@ type Promotion struct {
 	Reason     string          `json:"reason"` // why it waits or how it ended, one line
 	Requester  string          `json:"requester"`
 	Author     string          `json:"author"`
+	Authors    []string        `json:"authors"` // all who pushed what it brings
 	Causes     []Cause         `json:"causes"`
 	Decisions  []Decision      `json:"decisions"`
 	Base       PromotionID     `json:"base"`     // the promotion that made what ran at admit; 0 means none
@@ -156,7 +157,7 @@ func (p Promotion) newer(q Promotion) bool {
 func NewPromotion(plan Plan, release bridge.Release, cause Cause) Promotion {
 	return Promotion{
 		Plan: plan, PlanDigest: plan.Digest(), State: Queued, Try: 1, Reason: "opened", Requester: cause.Actor,
-		Author: release.Author, Causes: []Cause{cause}, Chain: release.Chain, Version: 1, Opened: cause.At, Stepped: cause.At,
+		Author: release.Author, Authors: release.Authors, Causes: []Cause{cause}, Chain: release.Chain, Version: 1, Opened: cause.At, Stepped: cause.At,
 	}
 }
 
