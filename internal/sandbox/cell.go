@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -68,7 +69,7 @@ func (s *Sandbox) start(spec cellSpec) (*cell, error) {
 	go func() {
 		defer close(c.done)
 		if err := c.cmd.Wait(); err != nil && trouble.Len() > 0 && !strings.HasSuffix(trouble.String(), "EOF\n") {
-			s.cfg.Log.Debug("a sandbox has ended", "sandbox", spec.name, "error", err, "output", trouble.String())
+			s.cfg.Log.Debug("a sandbox has ended", slog.String("sandbox", spec.name), slog.Any("error", err), slog.String("output", trouble.String()))
 		}
 	}()
 	go c.receive()
@@ -209,12 +210,12 @@ func (c *cell) ask(r wire.Request, files ...*os.File) error {
 }
 
 // answer waits for a reply; what the sandbox could not do is an error.
-func (c *cell) answer() (wire.Reply, error) {
+func (c *cell) answer() error {
 	r, ok := <-c.replies
 	if !ok {
-		return wire.Reply{}, c.gone(errors.New("its first process has ended"))
+		return c.gone(errors.New("its first process has ended"))
 	}
-	return r.Reply, refusal(r.Failure)
+	return refusal(r.Failure)
 }
 
 func (c *cell) gone(why error) error { return fmt.Errorf("%w: %w", ci.ErrGone, why) }

@@ -55,7 +55,7 @@ func findGroups(log *slog.Logger) *groups {
 	own, err1 := os.ReadFile("/proc/self/cgroup")
 	mounts, err2 := os.ReadFile("/proc/self/mountinfo")
 	if err := errors.Join(err1, err2); err != nil {
-		log.Warn("no limits hold for sandboxes", "error", err)
+		log.Warn("no limits hold for sandboxes", slog.Any("error", err))
 		return g
 	}
 	places := ownGroups(string(own), string(mounts))
@@ -134,7 +134,7 @@ func ownGroups(cgroups, mountinfo string) map[string]string {
 func below(at, root, path string) string {
 	rel, ok := strings.CutPrefix(path, strings.TrimSuffix(root, "/"))
 	dir := filepath.Join(at, rel)
-	if _, err := os.Stat(dir); !ok || err != nil {
+	if _, err := os.Stat(dir); !ok || err != nil { //nolint:gosec // what the kernel says of us
 		return at
 	}
 	return dir
@@ -268,7 +268,7 @@ func (gr *group) oomKills() int64 {
 	if gr.memory.v2 {
 		file = "memory.events"
 	}
-	text, err := os.ReadFile(filepath.Join(gr.memory.dir, file)) //nolint:gosec // the kernel's own file system
+	text, err := os.ReadFile(filepath.Join(gr.memory.dir, file))
 	if gr.memory.dir == "" || err != nil {
 		return 0
 	}
@@ -315,7 +315,7 @@ func (g *groups) sweep() {
 				continue
 			}
 			if err := os.Remove(filepath.Join(h.dir, e.Name())); err != nil {
-				g.log.Debug("a control group of a server that is gone stays", "group", e.Name(), "error", err)
+				g.log.Debug("a control group of a server that is gone stays", slog.String("group", e.Name()), slog.Any("error", err))
 			}
 		}
 	}

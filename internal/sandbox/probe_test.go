@@ -93,14 +93,14 @@ var attacks = map[string]func(arg string) error{
 func probe(args []string) int {
 	attack, ok := attacks[args[0]]
 	if !ok || len(args) != 2 {
-		fmt.Println("no such attack")
+		_, _ = os.Stdout.WriteString("no such attack\n")
 		return 2
 	}
 	if err := attack(args[1]); err != nil {
-		fmt.Println("denied:", err)
+		_, _ = os.Stdout.WriteString("denied: " + err.Error() + "\n")
 		return 1
 	}
-	fmt.Println("reached")
+	_, _ = os.Stdout.WriteString("reached\n")
 	return 0
 }
 

@@ -173,8 +173,8 @@ func (o *outputs) drain(i int, buf []byte) (ended bool) {
 		n := 0
 		var rerr error
 		err := raw.Read(func(fd uintptr) bool {
-			n, rerr = unix.Read(int(fd), buf) //nolint:gosec // a descriptor
-			return true                       // whatever came: never wait
+			n, rerr = unix.Read(int(fd), buf)
+			return true // whatever came: never wait
 		})
 		if errors.Is(rerr, unix.EAGAIN) {
 			return false

@@ -33,7 +33,7 @@ func (j *job) PutFile(ctx context.Context, path string, r io.Reader) error {
 		err = nil // it has stopped reading, and says why
 	}
 	err = errors.Join(err, ours.Close())
-	_, refused := j.cell.answer()
+	refused := j.cell.answer()
 	if err != nil {
 		return fmt.Errorf("sending a tar stream to the sandbox: %w", err)
 	}
@@ -68,8 +68,8 @@ func (j *job) GetFile(ctx context.Context, path string) (io.ReadCloser, error) {
 	}
 	err = j.cell.ask(wire.Request{Op: wire.Get, Path: path}, theirs)
 	if err == nil {
-		if _, err = j.cell.answer(); err != nil && !errors.Is(err, ci.ErrGone) {
-			_, _ = j.cell.answer() // the end, told once more
+		if err = j.cell.answer(); err != nil && !errors.Is(err, ci.ErrGone) {
+			_ = j.cell.answer() // the end, told once more
 		}
 	}
 	if err != nil {
@@ -114,7 +114,7 @@ func (s *stream) Close() error {
 // finish waits for the sandbox's last word and lets the next operation begin.
 func (s *stream) finish() {
 	s.once.Do(func() {
-		_, s.err = s.job.cell.answer()
+		s.err = s.job.cell.answer()
 		s.job.end()
 	})
 }

@@ -26,7 +26,7 @@ func confine(spec wire.Setup) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("hiding PID 1: %w", err)
 	}
-	for c := uintptr(0); c < 64; c++ {
+	for c := range uintptr(64) {
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
 			if errors.Is(err, unix.EINVAL) {
 				break // past the kernel's last capability
@@ -56,7 +56,7 @@ func resourceLimits(pids int64) error {
 	}{
 		{unix.RLIMIT_CORE, 0},
 		{unix.RLIMIT_NOFILE, maxFiles},
-		{unix.RLIMIT_NPROC, uint64(max(pids, 1))}, //nolint:gosec // positive
+		{unix.RLIMIT_NPROC, uint64(max(pids, 1))},
 	} {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(l.resource, &now); err != nil {

@@ -58,6 +58,9 @@ func (b *builder) mountImage() error {
 	if err := unix.Unmount(newRoot+imageAt, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("letting the image's mount go: %w", err)
 	}
+	if err := os.Remove(newRoot + imageAt); err != nil {
+		return fmt.Errorf("removing the image's mount point: %w", err)
+	}
 	return nil
 }
 

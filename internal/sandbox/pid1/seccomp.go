@@ -87,7 +87,7 @@ func filter(arch uint32) []unix.SockFilter {
 	n := uint8(len(families)) //nolint:gosec // four
 	p = append(p, jump(unix.BPF_JEQ, unix.SYS_SOCKET, 0, n+2), load(dataArgs))
 	for i, f := range families {
-		p = append(p, jump(unix.BPF_JEQ, f, n-uint8(i), 0)) //nolint:gosec // less than n
+		p = append(p, jump(unix.BPF_JEQ, f, n-uint8(i), 0))
 	}
 	return append(p, ret(retNoFam), ret(retAllow))
 }

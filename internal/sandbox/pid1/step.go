@@ -60,7 +60,7 @@ func (in *inside) run(o order) (*wire.Exit, error) {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	s.pid, err = syscall.ForkExec(path, o.Command, &syscall.ProcAttr{
+	s.pid, err = syscall.ForkExec(path, o.Command, &syscall.ProcAttr{ //nolint:gosec // to run what it is told is its job
 		Dir: o.Dir, Env: o.Env, Sys: &syscall.SysProcAttr{Setsid: true},
 		Files: []uintptr{null.Fd(), o.files[0].Fd(), o.files[1].Fd()},
 	})
@@ -74,7 +74,13 @@ func (in *inside) run(o order) (*wire.Exit, error) {
 		_ = f.Close() // else its reader would wait for PID 1 too
 	}
 	in.step = s
-	for s.status == nil || (s.stopping && len(s.tree()) > 0) {
+	for s.status == nil {
+		in.ended.Wait()
+	}
+	if s.stopping {
+		s.term() // what was born while the tree was told has not heard it
+	}
+	for s.stopping && len(s.tree()) > 0 {
 		in.ended.Wait()
 	}
 	in.step = nil
@@ -165,12 +171,17 @@ func (in *inside) stop(sig syscall.Signal) {
 	if sig == syscall.SIGKILL {
 		s.kill()
 	} else {
-		for _, pid := range s.tree() {
-			_ = syscall.Kill(pid, sig)          // it may be gone
-			_ = syscall.Kill(pid, unix.SIGCONT) // a stopped process would not see it
-		}
+		s.term()
 	}
 	in.ended.Broadcast()
+}
+
+// term tells the step's tree to end.
+func (s *step) term() {
+	for _, pid := range s.tree() {
+		_ = syscall.Kill(pid, syscall.SIGTERM) // it may be gone
+		_ = syscall.Kill(pid, syscall.SIGCONT) // a stopped process would not see it
+	}
 }
 
 // kill ends the step's tree. Processes that fork faster than they are found cost

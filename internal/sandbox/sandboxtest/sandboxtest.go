@@ -261,8 +261,8 @@ func grace(t *testing.T, x ci.Executor) {
 func background(t *testing.T, x ci.Executor) {
 	j := Open(t, x, ci.JobSpec{ID: "background"})
 	Shell(t, j, "(while :; do echo noise; echo alive > beat; sleep 0.01; done) & echo $! > pid")
-	if exit, out := Shell(t, j, "rm -f beat; while ! test -s beat; do sleep 0.01; done; kill -0 $(cat pid) && cat beat"); exit.Code != 0 || out.Out() != "alive\n" {
-		t.Errorf("the background process of the step before gave %+v, %q, want it alive", exit, out.Out())
+	if exit, out := Shell(t, j, "rm -f beat; while ! test -s beat; do sleep 0.01; done; kill -0 $(cat pid)"); exit.Code != 0 {
+		t.Errorf("the background process of the step before is gone: %+v, %q", exit, out.Err())
 	}
 	step := ci.StepSpec{Command: []string{"sleep", "1000"}, Timeout: 20 * time.Millisecond, Grace: 20 * time.Millisecond}
 	if exit, err := j.Run(t.Context(), step, &Output{}); err != nil || !exit.TimedOut {
