@@ -24,17 +24,17 @@ type List[T any] struct {
 
 // Problem is a fault as the API sends it (RFC 9457, with members of our own).
 type Problem struct {
-	Type      string     `json:"type"`                                                                 // "urn:drawbridge:fault:KIND"
-	Title     string     `json:"title"`                                                                // the kind, for people
-	Status    int        `json:"status"`                                                               // HTTP status
-	Detail    string     `json:"detail"`                                                               // one line, without the position
-	Kind      fault.Kind `json:"kind"`                                                                 // what the caller can do
-	Hint      string     `json:"hint,omitempty" jsonschema:"description=The next step to take."`       // may be empty
-	Field     string     `json:"field,omitempty" jsonschema:"description=The request's field."`        // may be empty
-	File      string     `json:"file,omitempty" jsonschema:"description=The file as it was named."`    // may be empty
-	Line      int        `json:"line,omitempty"`                                                       // from 1
-	Column    int        `json:"column,omitempty"`                                                     // from 1
-	RequestID string     `json:"request_id,omitempty" jsonschema:"description=To find it in the log."` // of this request
+	Type      string     `json:"type"`                                                                // "urn:drawbridge:fault:KIND"
+	Title     string     `json:"title"`                                                               // the kind, for people
+	Status    int        `json:"status"`                                                              // HTTP status
+	Detail    string     `json:"detail"`                                                              // one line, without the position
+	Kind      fault.Kind `json:"kind"`                                                                // what the caller can do
+	Hint      string     `json:"hint,omitempty" jsonschema:"description=The next step to take."`      // may be empty
+	Field     string     `json:"field,omitempty" jsonschema:"description=The request's field."`       // may be empty
+	File      string     `json:"file,omitempty" jsonschema:"description=The file as it was named."`   // may be empty
+	Line      int        `json:"line,omitempty"`                                                      // from 1
+	Column    int        `json:"column,omitempty"`                                                    // from 1
+	RequestID string     `json:"requestId,omitempty" jsonschema:"description=To find it in the log."` // of this request
 }
 
 // ProblemOf is the problem that stands for err. What is no fault, and a fault of kind

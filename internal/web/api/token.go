@@ -15,7 +15,7 @@ type Token struct {
 	Expires  *time.Time    `json:"expires,omitempty"` // UTC; absent: never
 	Revoked  *time.Time    `json:"revoked,omitempty"` // UTC; absent: it holds
 	By       string        `json:"by,omitempty"`      // who made it; absent for the server's first token
-	LastFour string        `json:"last_four"`         // of the secret
+	LastFour string        `json:"lastFour"`          // of the secret
 }
 
 // NewToken asks for a token.

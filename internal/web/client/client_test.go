@@ -138,7 +138,7 @@ func TestForeign(t *testing.T) {
 		case "/problem":
 			w.Header().Set("Content-Type", api.ProblemType)
 			w.WriteHeader(http.StatusTeapot)
-			_, _ = io.WriteString(w, `{"kind":"brewing","detail":"a\nb","request_id":"r"}`)
+			_, _ = io.WriteString(w, `{"kind":"brewing","detail":"a\nb","requestId":"r"}`)
 		case "/loop":
 			_, _ = io.WriteString(w, `{"items":[],"next":"1"}`)
 		case "/cut":
