@@ -99,7 +99,7 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-func TestMountFromABodyIsNoMount(t *testing.T) {
+func TestMountFromWhatMayNotBePulled(t *testing.T) {
 	t.Parallel()
 	s := served(t, func(c *registry.Config) {
 		c.Authorize = func(*http.Request) (registry.Access, error) {
@@ -110,6 +110,8 @@ func TestMountFromABodyIsNoMount(t *testing.T) {
 	})
 	form := url.Values{"from": {"shop/web"}, "mount": {artifact.DigestOf([]byte("{}")).String()}}.Encode()
 	resp, body := call(t, http.MethodPost, s.URL+"/v2/mine/blobs/uploads/", "", "application/x-www-form-urlencoded", []byte(form))
+	wantStatus(t, "mount said in the body", resp, body, http.StatusAccepted)
+	resp, body = call(t, http.MethodPost, s.URL+"/v2/mine/blobs/uploads/?"+form, "", "", nil)
 	wantStatus(t, "mount", resp, body, http.StatusAccepted)
 }
 
@@ -347,6 +349,8 @@ func TestBadManifests(t *testing.T) {
 	t.Parallel()
 	s := served(t, nil)
 	missing := bareManifest(t, map[string]any{"layers": []any{descriptor(emptyType, "nowhere")}})
+	elsewhere := descriptor(emptyType, "{}")
+	elsewhere["urls"] = []string{"https://example.com/layer"}
 	large := bareManifest(t, map[string]any{"subject": descriptor(imageType, "x"), "annotations": map[string]string{"a": strings.Repeat("x", registry.MaxAnnotations)}})
 	for _, row := range []struct {
 		name, tag, contentType string
@@ -359,6 +363,7 @@ func TestBadManifests(t *testing.T) {
 		{"a type that nobody knows", "a", "text/plain", bareManifest(t, nil), 400},
 		{"other digest", artifact.DigestOf([]byte("x")).String(), imageType, bareManifest(t, nil), 400},
 		{"missing blob", "a", imageType, missing, 400},
+		{"layer elsewhere", "a", imageType, bareManifest(t, map[string]any{"layers": []any{elsewhere}}), 400},
 		{"subject without digest", "a", imageType, bareManifest(t, map[string]any{"subject": map[string]any{"digest": "latest"}}), 400},
 		{"annotations of a referrer", "a", imageType, large, 413},
 		{"too large", "a", imageType, bytes.Repeat([]byte(" "), registry.MaxManifest+1), 413},

@@ -105,6 +105,11 @@ func (p *put) parse() error {
 	} else {
 		p.tag = p.reference
 	}
+	for _, l := range p.manifest.Layers {
+		if len(l.URLs) > 0 {
+			return fault.New(fault.Invalid, "layer %s is elsewhere; an artifact is kept whole", l.Digest)
+		}
+	}
 	if p.manifest.Subject == nil {
 		return nil
 	}

@@ -24,6 +24,7 @@ type descriptor struct {
 	Size         int64             `json:"size"`
 	ArtifactType string            `json:"artifactType,omitempty"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
+	URLs         []string          `json:"urls,omitempty"`
 }
 
 // getReferrers answers the OCI 1.1 referrers API: an index of all manifests whose subject
