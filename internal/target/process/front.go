@@ -53,6 +53,10 @@ func (f *front) fits(listen string) bool {
 
 func (e *environment) listen(ctx context.Context, address string) (*front, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	for wait := 10 * time.Millisecond; errors.Is(err, syscall.EADDRINUSE) && wait < time.Second && pause(ctx, wait); wait *= 2 {
+		// A server that is just ending, or the near end of a short connection, may hold it.
+		l, err = new(net.ListenConfig).Listen(ctx, "tcp", address)
+	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fault.Wrap(fault.Unavailable, err, "the address %s of %s is taken by another program", address, e.ref).

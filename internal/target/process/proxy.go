@@ -18,30 +18,35 @@ import (
 // ServeHTTP answers a request to the environment's address by the version whose turn it is.
 // The answer names it in X-Drawbridge-Release and X-Drawbridge-Version.
 func (e *environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	hasBody := r.Body != nil && r.Body != http.NoBody
+	if hasBody {
+		// Without it an answer would wait until the whole request has been read.
+		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1 always can
+	}
 	if r.Method == http.MethodConnect {
-		http.Error(w, "this is no forward proxy", http.StatusMethodNotAllowed)
+		answer(w, hasBody, http.StatusMethodNotAllowed, "this is no forward proxy")
 		return
 	}
 	if limit := e.target.config.MaxBody; r.ContentLength > limit {
-		http.Error(w, fmt.Sprintf("a body has at most %d bytes here", limit), http.StatusRequestEntityTooLarge)
+		answer(w, hasBody, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes here", limit))
 		return
 	}
 	v := e.balance.pick()
 	if v == nil {
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, fmt.Sprintf("no version runs in %s", e.ref), http.StatusServiceUnavailable)
+		answer(w, hasBody, http.StatusServiceUnavailable, fmt.Sprintf("no version runs in %s", e.ref))
 		return
 	}
 	defer v.inflight.leave()
 	x := &exchange{version: v, began: e.target.config.Now()}
+	if hasBody {
+		x.body = &clientBody{ReadCloser: http.MaxBytesReader(w, r.Body, e.target.config.MaxBody)}
+		r.Body = x.body
+	}
 	b := v.backend.Load()
 	if b == nil {
 		x.fail(w, http.StatusBadGateway, "is being started again")
 		return
-	}
-	if r.Body != nil && r.Body != http.NoBody {
-		x.body = &clientBody{ReadCloser: http.MaxBytesReader(w, r.Body, e.target.config.MaxBody)}
-		r.Body = x.body
 	}
 	b.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 }
@@ -127,6 +132,17 @@ func (x *exchange) fail(w http.ResponseWriter, status int, what string) {
 
 func (x *exchange) answer(w http.ResponseWriter, status int, message string) {
 	x.stamp(w.Header())
+	answer(w, x.body != nil, status, message)
+}
+
+// answer answers in place of a version. A client that is still sending is not waited for:
+// what it sends is not read any more, and the connection ends with the answer.
+func answer(w http.ResponseWriter, hasBody bool, status int, message string) {
+	if hasBody {
+		w.Header().Set("Connection", "close")
+		past := time.Unix(1, 0)
+		_ = http.NewResponseController(w).SetReadDeadline(past) // where that cannot be, it only takes longer
+	}
 	http.Error(w, message, status)
 }
 

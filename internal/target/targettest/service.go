@@ -38,7 +38,9 @@ const (
 //	/sick, /well  make the service unhealthy or healthy again
 //	/status/N     status N
 //	/echo         the request's body, each piece as it comes
-//	/hold         "held" once the request's body has ended
+//	/hold         the header at once, "held" once the request's body has ended
+//	/wait         nothing until the request's body has ended
+//	/waiting      how many requests are in /wait
 //	/env          the environment, a line each
 //	/headers      the request's headers and its host
 //	/break        half an answer
@@ -97,9 +99,20 @@ func newService(b Behaviour) http.Handler {
 	})
 	mux.HandleFunc("/echo", echo)
 	mux.HandleFunc("/hold", func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		_ = c.EnableFullDuplex()
+		w.WriteHeader(http.StatusOK)
+		_ = c.Flush()
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, "held")
 	})
+	var waiting atomic.Int64
+	mux.HandleFunc("/wait", func(_ http.ResponseWriter, r *http.Request) {
+		waiting.Add(1)
+		defer waiting.Add(-1)
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	mux.HandleFunc("/waiting", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, waiting.Load()) })
 	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, strings.Join(os.Environ(), "\n"))
 	})
@@ -110,6 +123,7 @@ func newService(b Behaviour) http.Handler {
 	mux.HandleFunc("/break", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
 	mux.HandleFunc("/upgrade", upgrade)
