@@ -32,8 +32,10 @@ var builtins = map[Action]builtin{
 		optional: []string{"entrypoint", "env"},
 		outputs:  []string{"digest", "reference"},
 		refused: map[string]refusal{
-			"base": {"an image is built from nothing but its path for now, so that no foreign layer goes out under this run's signature",
-				"put everything that the program needs below path, a static binary for example"},
+			"base": {
+				"an image is built from nothing but its path for now, so that no foreign layer goes out under this run's signature",
+				"put everything that the program needs below path, a static binary for example",
+			},
 		},
 		checks: map[string]func(string) error{"image": checkImage, "path": checkPath, "tags": checkTags},
 	},

@@ -115,10 +115,14 @@ func TestRefused(t *testing.T) {
 		"token":           {script("«github['token']"), `"github.token" is refused`},
 		"runner property": {script("«runner.tool_cache"), `"runner.tool_cache" is refused`},
 		"job container":   {script("«job.container.id"), `"job.container" is refused`},
-		"publish output": {step(publish + "      - run: echo ${{ «steps.pub.outputs.url }}\n"),
-			`has no output "url"`},
-		"report output": {step("uses: drawbridge/report@v1\n        id: rep\n        with: {tests: t}\n      - run: echo ${{ «steps.rep.outputs.url }}\n"),
-			`has no outputs`},
+		"publish output": {
+			step(publish + "      - run: echo ${{ «steps.pub.outputs.url }}\n"),
+			`has no output "url"`,
+		},
+		"report output": {
+			step("uses: drawbridge/report@v1\n        id: rep\n        with: {tests: t}\n      - run: echo ${{ «steps.rep.outputs.url }}\n"),
+			`has no outputs`,
+		},
 		"not closed":     {step("run: echo ${{ github.ref«\n"), `unexpected EOF`},
 		"bad syntax":     {script("github.ref == «== 'x'"), `unexpected`},
 		"status in run":  {script("«success()"), `calling function "success" is not allowed here`},
