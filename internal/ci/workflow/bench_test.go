@@ -1,0 +1,16 @@
+package workflow_test
+
+import (
+	"testing"
+
+	"drawbridge/internal/ci/workflow"
+)
+
+func BenchmarkParse(b *testing.B) {
+	src := read(b, "testdata/good.yml")
+	for b.Loop() {
+		if _, err := workflow.Parse("w.yml", src); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
