@@ -78,7 +78,7 @@ func (e *environment) listen(ctx context.Context, address string) (*front, error
 	go func() {
 		defer close(f.done)
 		if err := f.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			e.target.config.Log.Error("environment's address lost", "environment", e.ref.String(), "address", f.address, "error", err)
+			e.target.config.Log.Error("environment's address lost", slog.String("environment", e.ref.String()), slog.String("address", f.address), slog.Any("error", err))
 		}
 	}()
 	return f, nil

@@ -2,8 +2,8 @@ package process_test
 
 import (
 	"bufio"
-	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -55,33 +55,47 @@ func (b *bench) actual(t testing.TB, release string) cd.ActualVersion {
 	return cd.ActualVersion{}
 }
 
-func send(t *testing.T, method, url string, body io.Reader, header http.Header) (*http.Response, error) {
+// reply is an answer whose body is still coming; it is closed after the test.
+type reply struct {
+	status int
+	header http.Header
+	body   io.Reader
+}
+
+func send(t *testing.T, method, url string, body io.Reader, header http.Header) (reply, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	res, err := http.DefaultClient.Do(req)
-	if err == nil {
-		t.Cleanup(func() { _ = res.Body.Close() })
+	if err != nil {
+		return reply{}, err
 	}
-	return res, err
+	t.Cleanup(func() { _ = res.Body.Close() })
+	return reply{res.StatusCode, res.Header, res.Body}, nil
 }
 
-func mustSend(t *testing.T, method, url string, body io.Reader, header http.Header) (*http.Response, string) {
+func mustSend(t *testing.T, method, url string, body io.Reader, header http.Header) (reply, string) {
 	t.Helper()
 	res, err := send(t, method, url, body, header)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := io.ReadAll(res.Body)
+	text, err := io.ReadAll(res.body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return res, string(text)
+}
+
+// say writes text to a connection.
+func say(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestProxyPassesRequestsAsTheyCame(t *testing.T) {
@@ -101,11 +115,11 @@ func TestProxyPassesRequestsAsTheyCame(t *testing.T) {
 	if strings.Contains(body, "6.6.6.6") {
 		t.Errorf("a client's own X-Forwarded-For came through:\n%s", body)
 	}
-	if res.Header.Get("X-Drawbridge-Release") != "release-1.0.0" || res.Header.Get("X-Drawbridge-Version") != "1.0.0" {
-		t.Errorf("the answer does not name its version: %v", res.Header)
+	if res.header.Get("X-Drawbridge-Release") != "release-1.0.0" || res.header.Get("X-Drawbridge-Version") != "1.0.0" {
+		t.Errorf("the answer does not name its version: %v", res.header)
 	}
-	if res, _ := mustSend(t, http.MethodPost, "http://"+a.Address+"/status/418", strings.NewReader("x"), nil); res.StatusCode != 418 {
-		t.Errorf("status 418 came through as %d", res.StatusCode)
+	if res, _ := mustSend(t, http.MethodPost, "http://"+a.Address+"/status/418", strings.NewReader("x"), nil); res.status != 418 {
+		t.Errorf("status 418 came through as %d", res.status)
 	}
 }
 
@@ -114,7 +128,7 @@ func TestProxyStreams(t *testing.T) {
 	b := newBench(t)
 	a := deployed(t, b, b.version(t, "1.0.0", targettest.Good, 100))
 	body, feed := io.Pipe()
-	got := make(chan *http.Response, 1)
+	got := make(chan reply, 1)
 	go func() {
 		res, err := send(t, http.MethodPost, "http://"+a.Address+"/echo", body, nil)
 		if err != nil {
@@ -126,7 +140,7 @@ func TestProxyStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	res := <-got // the header comes while the request is still being sent
-	lines := bufio.NewReader(res.Body)
+	lines := bufio.NewReader(res.body)
 	for i, want := range []string{"one\n", "two\n", "three\n"} {
 		if i > 0 {
 			if _, err := feed.Write([]byte(want)); err != nil {
@@ -151,7 +165,7 @@ func TestProxyPassesUpgrades(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	fmt.Fprintf(conn, "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	say(t, conn, "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 	r := bufio.NewReader(conn)
 	res, err := http.ReadResponse(r, nil)
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
@@ -159,7 +173,7 @@ func TestProxyPassesUpgrades(t *testing.T) {
 	}
 	_ = res.Body.Close()
 	for _, want := range []string{"hello\n", "again\n"} {
-		fmt.Fprint(conn, want)
+		say(t, conn, want)
 		if line, err := r.ReadString('\n'); line != want {
 			t.Fatalf("after the upgrade %q came back, %v; want %q", line, err, want)
 		}
@@ -184,20 +198,20 @@ func TestProxyCountsWhatTheVersionDidWrong(t *testing.T) {
 		{"an answer that breaks off", func() {
 			res, err := send(t, "POST", url+"/break", nil, nil) // a client may repeat a GET
 			if err == nil {
-				_, err = io.ReadAll(res.Body)
+				_, err = io.ReadAll(res.body)
 			}
 			if err == nil {
 				t.Error("half an answer looked whole to the client")
 			}
 		}, 1, 1},
 		{"a body over the limit, announced", func() {
-			if res, _ := mustSend(t, "POST", url+"/wait", strings.NewReader("01234567890"), nil); res.StatusCode != 413 {
-				t.Errorf("a body over the limit got %d, want 413", res.StatusCode)
+			if res, _ := mustSend(t, "POST", url+"/wait", strings.NewReader("01234567890"), nil); res.status != 413 {
+				t.Errorf("a body over the limit got %d, want 413", res.status)
 			}
 		}, 0, 0},
 		{"a body over the limit, in chunks", func() {
-			if res, _ := mustSend(t, "POST", url+"/wait", io.MultiReader(strings.NewReader("01234"), strings.NewReader("567890")), nil); res.StatusCode != 413 {
-				t.Errorf("a body over the limit got %d, want 413", res.StatusCode)
+			if res, _ := mustSend(t, "POST", url+"/wait", io.MultiReader(strings.NewReader("01234"), strings.NewReader("567890")), nil); res.status != 413 {
+				t.Errorf("a body over the limit got %d, want 413", res.status)
 			}
 		}, 1, 0},
 		{"a malformed body", func() {
@@ -243,7 +257,7 @@ func TestProxyDoesNotBlameTheVersionForAClientThatLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	fmt.Fprint(conn, "POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+	say(t, conn, "POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
 	asked := int64(0)
 	waiting := func(want string) func() bool {
 		return func() bool {
@@ -264,7 +278,7 @@ func TestProxyDoesNotBlameTheVersionForAClientThatLeaves(t *testing.T) {
 }
 
 // hold begins a request that its version answers once end is called.
-func hold(t *testing.T, a cd.Actual) (res *http.Response, end func()) {
+func hold(t *testing.T, a cd.Actual) (res reply, end func()) {
 	t.Helper()
 	body, feed := io.Pipe()
 	end = func() { _ = feed.Close() }
@@ -300,8 +314,8 @@ func TestReplacedVersionFinishesItsRequests(t *testing.T) {
 	default:
 	}
 	end()
-	text, err := io.ReadAll(res.Body)
-	if got := res.Header.Get("X-Drawbridge-Version") + " " + string(text); err != nil || got != "1.0.0 held" {
+	text, err := io.ReadAll(res.body)
+	if got := res.header.Get("X-Drawbridge-Version") + " " + string(text); err != nil || got != "1.0.0 held" {
 		t.Errorf("the request in flight got %q, %v; want the old version's whole answer", got, err)
 	}
 	if err := <-applied; err != nil {
@@ -318,7 +332,7 @@ func TestDrainIsBounded(t *testing.T) {
 	a := deployed(t, b, b.version(t, "1.0.0", targettest.Good, 100))
 	res, _ := hold(t, a)
 	targettest.Apply(t, b.target, 2, targettest.Desired(a.Address))
-	if text, err := io.ReadAll(res.Body); err == nil {
+	if text, err := io.ReadAll(res.body); err == nil {
 		t.Errorf("a request that held the version for ever got %q", text)
 	}
 }
@@ -331,7 +345,7 @@ func TestAnAnswerDoesNotWaitForTheRequest(t *testing.T) {
 	body, feed := io.Pipe()
 	defer func() { _ = feed.Close() }()
 	res, err := send(t, http.MethodPost, "http://"+a.Address+"/", body, nil)
-	if err != nil || res.StatusCode != http.StatusServiceUnavailable {
+	if err != nil || res.status != http.StatusServiceUnavailable {
 		t.Errorf("the answer is %v, %v; want 503", res, err)
 	}
 }

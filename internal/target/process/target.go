@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -50,7 +51,8 @@ func (t *Target) Apply(ctx context.Context, key cd.Key, d cd.Desired) (cd.Actual
 	if err != nil {
 		return cd.Actual{}, t.closedOr(err)
 	}
-	t.config.Log.InfoContext(ctx, "environment applied", "environment", d.Environment.String(), "key", key.String(), "versions", len(d.Versions))
+	t.config.Log.InfoContext(ctx, "environment applied",
+		slog.String("environment", d.Environment.String()), slog.String("key", key.String()), slog.Int("versions", len(d.Versions)))
 	return actual, nil
 }
 

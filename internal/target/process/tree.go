@@ -21,13 +21,6 @@ import (
 	"drawbridge/internal/fault"
 )
 
-// How a layer takes away what lies below it.
-const (
-	whiteout = ".wh."         // before the name of what is gone
-	opaque   = ".wh..wh..opq" // everything in this directory is gone
-	aufs     = ".wh..wh."     // other notes of an old file system: of no meaning here
-)
-
 // Limits of names.
 const (
 	maxPath  = 4096 // bytes
@@ -168,33 +161,6 @@ func clean(name string) (string, error) {
 	return cmp.Or(strings.TrimPrefix(path.Clean("/"+name), "/"), "."), nil
 }
 
-// behindLinks is dir with every symbolic link on the way followed: a layer may write to
-// bin/sh where bin is a link to usr/bin. What is not there yet stays as it is written.
-func (t *tree) behindLinks(dir string) (string, error) {
-	at, rest := ".", strings.Split(dir, "/")
-	for links := 0; len(rest) > 0; {
-		next := path.Join(at, rest[0])
-		rest = rest[1:]
-		if strings.HasPrefix(next, "..") && (next == ".." || next[2] == '/') {
-			return "", refuse("the path %q leads outside", dir)
-		}
-		info, err := t.root.Lstat(next)
-		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-			at = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", refuse("the path %q goes through too many links", dir)
-		}
-		target, err := t.root.Readlink(next)
-		if err != nil {
-			return "", t.failed(next, err)
-		}
-		rest = append(strings.Split(target, "/"), rest...)
-	}
-	return at, nil
-}
-
 // makeDir makes a directory and those above it; what is there and no directory gives way.
 func (t *tree) makeDir(name string) error {
 	if name == "." {
@@ -257,134 +223,9 @@ func (t *tree) file(name string, h *tar.Header, content io.Reader) error {
 	return t.failed(name, err)
 }
 
-// symlink makes a symbolic link. An absolute target means the image's root, so it is
-// written relative to the link: then it means the same wherever the image lies.
-func (t *tree) symlink(name, target string) error {
-	if target == "" || len(target) > maxPath || strings.ContainsRune(target, 0) {
-		return refuse("the link %q has no valid target", name)
-	}
-	depth := strings.Count(name, "/")
-	if path.IsAbs(target) {
-		target = strings.Repeat("../", depth) + strings.TrimPrefix(path.Clean(target), "/")
-		target = cmp.Or(path.Clean(target), ".")
-	} else if rises(target) > depth {
-		return refuse("the link %q leads outside", name)
-	}
-	if err := t.remove(name); err != nil {
-		return err
-	}
-	if err := t.root.Symlink(target, name); err != nil {
-		return t.failed(name, err)
-	}
-	t.links[name] = true
-	return nil
-}
-
-// rises is by how many directories a relative path climbs above where it starts, at most.
-func rises(target string) int {
-	level, most := 0, 0
-	for part := range strings.SplitSeq(target, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			level--
-			most = max(most, -level)
-		default:
-			level++
-		}
-	}
-	return most
-}
-
-// hardlink makes a second name of a regular file of the image.
-func (t *tree) hardlink(name, target string) error {
-	target, err := clean(target)
-	if err != nil {
-		return err
-	}
-	info, err := t.root.Lstat(target)
-	if err != nil || !info.Mode().IsRegular() {
-		return refuse("the link %q names no file of the image", name)
-	}
-	if target == name {
-		return nil
-	}
-	if err := t.remove(name); err != nil {
-		return err
-	}
-	return t.failed(name, t.root.Link(target, name))
-}
-
-// takeAway removes what a whiteout names. It concerns lower layers only.
-func (t *tree) takeAway(dir, base string) error {
-	if base == opaque {
-		return t.empty(dir)
-	}
-	gone := strings.TrimPrefix(base, whiteout)
-	switch {
-	case strings.HasPrefix(base, aufs):
-		return nil
-	case gone == "" || gone == "." || gone == "..":
-		return refuse("the whiteout %q names nothing", path.Join(dir, base))
-	}
-	name := path.Join(dir, gone)
-	if t.created[name] {
-		return nil
-	}
-	return t.remove(name)
-}
-
-// empty removes what lower layers left in a directory.
-func (t *tree) empty(dir string) error {
-	info, err := t.root.Lstat(dir)
-	if err != nil || !info.IsDir() {
-		return nil //nolint:nilerr // there is nothing to empty
-	}
-	entries, err := fs.ReadDir(t.root.FS(), dir)
-	if err != nil {
-		return t.failed(dir, err)
-	}
-	for _, e := range entries {
-		name := path.Join(dir, e.Name())
-		switch {
-		case !t.created[name]:
-			err = t.remove(name)
-		case e.IsDir():
-			err = t.empty(name)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // remove removes name and all below it; it need not be there.
 func (t *tree) remove(name string) error {
 	return t.failed(name, t.root.RemoveAll(name))
-}
-
-// finish checks that no link leads outside by way of another, and makes the directories
-// that every process finds.
-func (t *tree) finish() error {
-	for name := range t.links {
-		info, err := t.root.Lstat(name)
-		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-			continue // taken away again by a later entry
-		}
-		_, err = t.root.Stat(name)
-		switch {
-		case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
-		default:
-			return refuse("the link %q leads outside", name)
-		}
-	}
-	for _, name := range []string{"dev", "proc", "tmp"} {
-		if err := t.makeDir(name); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // failed sorts the errors of the file system: what the machine lacks is no fault of the
@@ -398,8 +239,7 @@ func (t *tree) failed(name string, err error) error {
 	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return fmt.Errorf("unpack %q: %w", name, err)
 	}
-	var cause *fs.PathError
-	if errors.As(err, &cause) {
+	if cause, ok := errors.AsType[*fs.PathError](err); ok {
 		err = cause.Err
 	}
 	return refuse("%q cannot be unpacked: %v", name, err)

@@ -110,7 +110,7 @@ func (u *unpacker) lock(ctx context.Context, d artifact.Digest) (unlock func(), 
 
 // load reads an image that is unpacked.
 func load(dir string) (*image, error) {
-	body, err := os.ReadFile(filepath.Join(dir, infoName))
+	body, err := os.ReadFile(filepath.Join(dir, infoName)) //nolint:gosec // our own directory
 	if err != nil {
 		return nil, fmt.Errorf("read an unpacked image: %w", err)
 	}

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -175,7 +176,8 @@ func (v *version) stopInstance(i Instance) {
 	ctx, cancel := context.WithTimeout(context.Background(), grace+30*time.Second)
 	defer cancel()
 	if err := i.Stop(ctx, grace); err != nil {
-		v.target.config.Log.Error("instance not stopped", "environment", v.env.String(), "version", v.want.Name, "error", err)
+		v.target.config.Log.Error("instance not stopped",
+			slog.String("environment", v.env.String()), slog.String("version", v.want.Name), slog.Any("error", err))
 	}
 }
 
@@ -192,7 +194,8 @@ func (v *version) ended(reason string, err error) {
 		h.healthy, h.reason, h.hint = false, reason, hint
 		h.exits++
 	})
-	v.target.config.Log.Warn("instance ended", "environment", v.env.String(), "version", v.want.Name, "reason", reason)
+	v.target.config.Log.Warn("instance ended",
+		slog.String("environment", v.env.String()), slog.String("version", v.want.Name), slog.String("reason", reason))
 }
 
 func exitReason(exit, output string) string {

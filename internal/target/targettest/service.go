@@ -81,7 +81,7 @@ func newService(b Behaviour) http.Handler {
 		if b == Failing {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
-		fmt.Fprintln(w, os.Getenv("VERSION"), os.Getenv("ENVIRONMENT"))
+		_, _ = fmt.Fprintln(w, os.Getenv("VERSION"), os.Getenv("ENVIRONMENT"))
 	})
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if sick.Load() {
@@ -112,12 +112,12 @@ func newService(b Behaviour) http.Handler {
 		defer waiting.Add(-1)
 		_, _ = io.Copy(io.Discard, r.Body)
 	})
-	mux.HandleFunc("/waiting", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, waiting.Load()) })
+	mux.HandleFunc("/waiting", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, waiting.Load()) })
 	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, strings.Join(os.Environ(), "\n"))
 	})
 	mux.HandleFunc("/headers", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "Host: %s\nRequestURI: %s\n", r.Host, r.RequestURI)
+		_, _ = fmt.Fprintf(w, "Host: %s\nRequestURI: %s\n", r.Host, r.RequestURI) //nolint:gosec // plain text for a test
 		_ = r.Header.Write(w)
 	})
 	mux.HandleFunc("/break", func(w http.ResponseWriter, _ *http.Request) {
@@ -155,6 +155,6 @@ func upgrade(w http.ResponseWriter, _ *http.Request) {
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 	for lines := bufio.NewScanner(rw); lines.Scan(); {
-		fmt.Fprintf(conn, "%s\n", lines.Text())
+		_, _ = fmt.Fprintf(conn, "%s\n", lines.Text())
 	}
 }
