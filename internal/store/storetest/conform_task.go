@@ -60,38 +60,46 @@ func auditHolds(t *testing.T, cfg store.Config) {
 	}
 }
 
+var auditTables = []string{"audit_entry", "audit_node", "audit_checkpoint"}
+
 func auditAltered(t *testing.T, cfg store.Config) {
-	for attack, seq := range map[string]int64{
-		`UPDATE audit_entry SET body = $1 WHERE seq = 3`:                            3,
-		`DELETE FROM audit_entry WHERE seq = 5 AND $1 <> ''`:                        5,
-		`INSERT INTO audit_entry (seq, body) VALUES (11, $1)`:                       11,
-		`UPDATE audit_node SET hash = $1 WHERE id = 4`:                              4, // the second leaf's sibling comes third
-		`DELETE FROM audit_checkpoint WHERE size = 10 AND $1 <> ''`:                 9,
-		`UPDATE audit_checkpoint SET note = $1 WHERE size = 6`:                      0,
-		`UPDATE audit_entry SET seq = 99 WHERE seq = 2 AND CAST($1 AS bytea) <> ''`: 2,
-	} {
-		path := strings.HasPrefix(cfg.URL, "sqlite:")
-		c := cfg
-		if path {
-			c = SQLite(t, cfg.Plane, cfg.Migrations)
-		} else {
-			c = PostgresConfig(t, cfg.Plane, cfg.Migrations)
-		}
-		db := Open(t, c)
-		for i := range 5 {
-			record(t, db, fmt.Sprint(i))
-		}
+	db := Open(t, cfg)
+	exec := func(query string, args ...any) {
+		t.Helper()
 		err := db.InTx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-			_, err := tx.SQL.ExecContext(ctx, attack, []byte(`{"seq":3,"actor":"eve"}`))
+			_, err := tx.SQL.ExecContext(ctx, query, args...)
 			return err
 		})
 		if err != nil {
-			t.Errorf("%s: %v", attack, err)
-			continue
+			t.Fatalf("%s: %v", query, err)
 		}
+	}
+	for i := range 5 {
+		record(t, db, fmt.Sprint(i))
+	}
+	for _, table := range auditTables {
+		exec("CREATE TABLE kept_" + table + " AS SELECT * FROM " + table)
+	}
+	for attack, seq := range map[string]int64{
+		`UPDATE audit_entry SET body = $1 WHERE seq = 3`:                            3,
+		`DELETE FROM audit_entry WHERE seq = 5 AND CAST($1 AS bytea) <> ''`:         5,
+		`INSERT INTO audit_entry (seq, body) VALUES (11, $1)`:                       11,
+		`UPDATE audit_node SET hash = $1 WHERE id = 4`:                              4, // the fourth leaf's own hash
+		`DELETE FROM audit_checkpoint WHERE size = 10 AND CAST($1 AS bytea) <> ''`:  9,
+		`UPDATE audit_checkpoint SET note = $1 WHERE size = 6`:                      0,
+		`UPDATE audit_entry SET seq = 99 WHERE seq = 2 AND CAST($1 AS bytea) <> ''`: 2,
+	} {
+		exec(attack, []byte(`{"seq":3,"actor":"eve"}`))
 		if r, err := verify(t, db, nil); !fault.Is(err, fault.Refused) || r.Broken != seq {
 			t.Errorf("%s: Verify = entry %d, %v; want entry %d", attack, r.Broken, err, seq)
 		}
+		for _, table := range auditTables {
+			exec("DELETE FROM " + table)
+			exec("INSERT INTO " + table + " SELECT * FROM kept_" + table)
+		}
+	}
+	if r, err := verify(t, db, nil); err != nil || r.Size != 10 {
+		t.Errorf("put right again: %+v, %v", r, err)
 	}
 }
 
