@@ -282,8 +282,10 @@ func (p *probing) Read(b []byte) (int, error) {
 // root, none but files, directories and links, parents are directories, the same twice.
 func FuzzPush(f *testing.F) {
 	for _, headers := range [][]tar.Header{
-		{file("a", "x")}, {file("a/b/c", "x"), link(tar.TypeSymlink, "a/l", "b/c"), link(tar.TypeLink, "h", "a/b/c")},
-		{dir("a/"), file("a/../../b", "x")}, {link(tar.TypeSymlink, "a", "../../x"), file("a/b", "x")},
+		{file("a", "x")},
+		{file("a/b/c", "x"), link(tar.TypeSymlink, "a/l", "b/c"), link(tar.TypeLink, "h", "a/b/c")},
+		{dir("a/"), file("a/../../b", "x")},
+		{link(tar.TypeSymlink, "a", "../../x"), file("a/b", "x")},
 	} {
 		b, err := io.ReadAll(archive(f, headers...))
 		if err != nil {
