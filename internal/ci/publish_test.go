@@ -1,6 +1,7 @@
 package ci_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -306,5 +307,41 @@ func TestPostStaysUntilAcknowledged(t *testing.T) {
 	}
 	if len(w.poster.Bodies) != 2 {
 		t.Errorf("%d events posted, want 2", len(w.poster.Bodies))
+	}
+}
+
+// What an attempt published that died does not count, though it named the same tag.
+func TestDeadAttemptDoesNotCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, oneJob(`- run: mkdir d; echo x >> $GOCACHE-n; cp $GOCACHE-n d/f
+- uses: drawbridge/publish@v1
+  with: {image: shop/web, path: d, tags: '1'}
+- run: 'true'`))
+	ctx, die := context.WithCancel(t.Context())
+	w.store.After = func(c ci.Change) error {
+		if len(c.Publications) > 0 {
+			w.store.After = nil
+			die()
+		}
+		return nil
+	}
+	if err := w.Sync(t.Context(), "shop", []ci.RefChange{pushed(mainRef)}); err != nil {
+		t.Fatal(err)
+	}
+	for task, ok := w.store.TakeTask(); ok; task, ok = w.store.TakeTask() {
+		if err := w.perform(ctx, task); errors.Is(err, context.Canceled) {
+			ctx = t.Context()
+			w.store.PutTask(task)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.wantRun(t, 1, ci.RunSucceeded, "")
+	published, _, err := w.store.Published(t.Context(), 1)
+	if err != nil || len(published) != 2 || published[0].Digest == published[1].Digest {
+		t.Fatalf("publications = %+v, %v, want two that differ", published, err)
+	}
+	if got := w.registry.Tags["shop/web:1"]; got != published[1].Digest || len(w.registry.Attached) != 3 {
+		t.Errorf("the tag names %s with %d bundles, want the second attempt's %s with 3", got, len(w.registry.Attached), published[1].Digest)
 	}
 }
