@@ -280,6 +280,7 @@ func (p *probing) Read(b []byte) (int, error) {
 
 // FuzzPush holds what is built from any archive against the rules: no entry leaves the
 // root, none but files, directories and links, parents are directories, the same twice.
+// Run it with -fuzzminimizetime 1x: background work of the libraries makes coverage vary.
 func FuzzPush(f *testing.F) {
 	for _, headers := range [][]tar.Header{
 		{file("a", "x")},
