@@ -167,6 +167,9 @@ func TestStopCancelsAndTheNextRunGoesOn(t *testing.T) {
 		enqueue(t, db, store.Task{Name: "x", ID: 1, Queue: store.JobQueue})
 		<-started
 		stop()
+		if n := storetest.Count(t, db, "SELECT count(*) FROM river_job WHERE errors IS NULL"); n != 1 {
+			t.Error("the shutdown was counted as a failure of the task")
+		}
 		again := make(chan struct{})
 		second := queue.New(db, queue.Config{})
 		second.Handle("x", func(context.Context, store.Task) error { close(again); return nil })

@@ -119,6 +119,19 @@ func TestFullDatabase(t *testing.T) {
 	}
 }
 
+// On SQLite a transaction that has started ends, whether its caller waits or not.
+func TestCancelledInTheMiddle(t *testing.T) {
+	db := storetest.Open(t, storetest.SQLite(t, "ci", storetest.Facts()))
+	ctx, cancel := context.WithCancel(t.Context())
+	err := db.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		cancel()
+		return storetest.Put(ctx, tx, 1, "x")
+	})
+	if n := storetest.Count(t, db, "SELECT count(*) FROM fact"); err != nil || n != 1 {
+		t.Errorf("InTx = %v, %d facts", err, n)
+	}
+}
+
 // The waiting transactions share a commit: 64 writers are much faster than one.
 func BenchmarkInTx(b *testing.B) {
 	for _, writers := range []int{1, 64} {
