@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -11,6 +12,10 @@ import (
 
 	"github.com/invopop/jsonschema"
 
+	"drawbridge/internal/artifact"
+	"drawbridge/internal/bridge"
+	"drawbridge/internal/cd"
+	"drawbridge/internal/ci"
 	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
 	"drawbridge/internal/web/api"
@@ -54,11 +59,11 @@ func openAPI(routes []Route, version string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("describe %s %s: %w", r.Method, r.Pattern, err)
 		}
-		path := pathParam.ReplaceAllString(r.Pattern, "{$1}")
-		if paths[path] == nil {
-			paths[path] = object{}
+		place := pathParam.ReplaceAllString(r.Pattern, "{$1}")
+		if paths[place] == nil {
+			paths[place] = object{}
 		}
-		paths[path][strings.ToLower(r.Method)] = op
+		paths[place][strings.ToLower(r.Method)] = op
 	}
 	problem, err := s.ref(api.Problem{})
 	if err != nil {
@@ -171,7 +176,7 @@ func operationID(r Route) string {
 
 // ref puts the schema of v's type, and those that it needs, among the components and returns a reference to it.
 func (s schemas) ref(v any) (object, error) {
-	reflector := jsonschema.Reflector{Anonymous: true, AllowAdditionalProperties: true, Mapper: words}
+	reflector := jsonschema.Reflector{Anonymous: true, AllowAdditionalProperties: true, Mapper: words, Namer: schemaName}
 	b, err := json.Marshal(reflector.ReflectFromType(reflect.TypeOf(v)))
 	if err != nil {
 		return nil, err
@@ -192,20 +197,43 @@ func (s schemas) ref(v any) (object, error) {
 	return schema, nil
 }
 
-// words maps types that stand for one of a few words.
+// apiPackage is where the documents are; their names stand alone.
+var apiPackage = reflect.TypeFor[api.Problem]().PkgPath()
+
+// schemaName names a type that documents take from a plane after its package too, since
+// several have a Step: "CDStep". Empty means the type's own name.
+func schemaName(t reflect.Type) string {
+	if t.PkgPath() == apiPackage || t.Name() == "" {
+		return ""
+	}
+	owner := path.Base(t.PkgPath())
+	if len(owner) == len("cd") {
+		return strings.ToUpper(owner) + t.Name()
+	}
+	return strings.ToUpper(owner[:1]) + owner[1:] + t.Name()
+}
+
+// words maps types that stand for one of a few words, and those that write themselves.
 func words(t reflect.Type) *jsonschema.Schema {
-	var values []any
 	switch t {
 	case reflect.TypeFor[fault.Kind]():
-		for _, k := range fault.Kinds() {
-			values = append(values, string(k))
-		}
+		return oneOf(fault.Kinds())
 	case reflect.TypeFor[identity.Role]():
-		for _, r := range identity.Roles() {
-			values = append(values, string(r))
-		}
-	default:
-		return nil
+		return oneOf(identity.Roles())
+	case reflect.TypeFor[ci.RunState]():
+		return oneOf(ci.RunStates())
+	case reflect.TypeFor[ci.JobState]():
+		return oneOf(ci.JobStates())
+	case reflect.TypeFor[bridge.HandoffState]():
+		return oneOf(handoffStates())
+	case reflect.TypeFor[cd.State]():
+		return oneOf(append(cd.States(), "")) // of an environment where nothing ever moved: empty
+	case reflect.TypeFor[artifact.Digest](), reflect.TypeFor[artifact.Reference](), reflect.TypeFor[cd.Duration]():
+		return &jsonschema.Schema{Type: "string"}
 	}
-	return &jsonschema.Schema{Type: "string", Enum: values}
+	return nil
+}
+
+func oneOf[T ~string](known []T) *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", Enum: each(known, func(v T) any { return string(v) })}
 }

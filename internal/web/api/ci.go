@@ -1,8 +1,11 @@
 package api
 
 import (
+	"encoding/json"
+	"fmt"
 	"time"
 
+	"drawbridge/internal/attest"
 	"drawbridge/internal/ci"
 )
 
@@ -43,6 +46,7 @@ type Run struct {
 	Ended      *time.Time  `json:"ended,omitempty"`
 	Jobs       []Job       `json:"jobs,omitempty"`      // of one run, not in lists
 	Published  []Published `json:"published,omitempty"` // of one run, not in lists
+	Reports    []Report    `json:"reports,omitempty"`   // of one run, not in lists
 }
 
 // RunOf is r as the API sends it, without what belongs to its jobs.
@@ -105,4 +109,48 @@ type Published struct {
 // PublishedOf is p as the API sends it.
 func PublishedOf(p ci.Publication) Published {
 	return Published{Image: p.Image.Name(), Digest: p.Digest.String(), Tags: append([]string{}, p.Tags...)}
+}
+
+// Report is what a job says of its tests, its coverage or what a tool found: one of the
+// three, a claim of the job, counts alone.
+type Report struct {
+	Job      string           `json:"job"` // its key
+	Attempt  int              `json:"attempt"`
+	Kind     string           `json:"kind"` // "tests", "coverage" or "findings"
+	File     string           `json:"file"` // as the workflow names it
+	Tests    *attest.Tests    `json:"tests,omitempty"`
+	Coverage *attest.Coverage `json:"coverage,omitempty"`
+	Findings *attest.Findings `json:"findings,omitempty"`
+}
+
+// ReportOf is r, a report of one of jobs, as the API sends it. An error means that the
+// stored report cannot be read.
+func ReportOf(r ci.Report, jobs []ci.RunJob) (Report, error) {
+	out := Report{Attempt: r.Attempt, Kind: r.Kind, File: r.File}
+	for _, j := range jobs {
+		if j.ID == r.Job {
+			out.Job = j.Key
+		}
+	}
+	var into any
+	switch r.Kind {
+	case "tests":
+		into = &out.Tests
+	case "coverage":
+		into = &out.Coverage
+	case "findings":
+		into = &out.Findings
+	default:
+		return out, nil // a kind of a later version: there is a report, that is all
+	}
+	if err := json.Unmarshal(r.Body, into); err != nil {
+		return out, fmt.Errorf("read the report %s: %w", r.File, err)
+	}
+	if out.Tests != nil {
+		out.Tests.PassedNames = nil
+	}
+	if out.Findings != nil {
+		out.Findings.SARIF = nil
+	}
+	return out, nil
 }
