@@ -53,7 +53,7 @@ func openPostgres(ctx context.Context, cfg Config) (engine, error) {
 		return nil, fmt.Errorf("reaching the database: %w", err)
 	}
 	e := &postgresEngine{pool: pool, db: stdlib.OpenDBFromPool(pool)}
-	e.client, err = river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: slog.New(slog.DiscardHandler)})
+	e.client, err = river.NewClient(riverpgxv5.New(pool), insertOnly())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making the job client: %w", err), e.close())
 	}

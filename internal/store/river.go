@@ -3,11 +3,20 @@ package store
 import (
 	"context"
 	"database/sql"
+	"log/slog"
 	"sync"
+	"time"
 
+	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 )
+
+// insertOnly configures the client that enqueues. Its cooldown counts too: a notification
+// within it after another of the same queue is not sent, and the task would wait for a poll.
+func insertOnly() *river.Config {
+	return &river.Config{Logger: slog.New(slog.DiscardHandler), FetchCooldown: time.Millisecond}
+}
 
 // wakeDriver is riversqlite with a wake-up inside the process: SQLite has no NOTIFY, and
 // riversqlite polls its outbox each 50 ms. The poll stays as the safety net, so a wake-up

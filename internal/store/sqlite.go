@@ -54,7 +54,7 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ engine, err err
 	e.r.SetMaxOpenConns(readers)
 	e.r.SetMaxIdleConns(readers)
 	e.driver = newWakeDriver(e.w)
-	e.client, err = river.NewClient(e.driver, &river.Config{Logger: slog.New(slog.DiscardHandler)})
+	e.client, err = river.NewClient(e.driver, insertOnly())
 	if err != nil {
 		return nil, fmt.Errorf("making the job client: %w", err)
 	}
