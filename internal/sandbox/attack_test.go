@@ -264,7 +264,7 @@ func TestProcessAttacks(t *testing.T) {
 // it ends itself.
 func TestJobCannotEndPID1(t *testing.T) {
 	j := sandboxtest.Open(t, open(t, nil), ci.JobSpec{ID: "pid1"})
-	exit, out := sandboxtest.Shell(t, j, "for s in HUP INT QUIT KILL USR1 USR2 PIPE ALRM TERM STOP TSTP CHLD CONT XCPU 34 64; do kill -$s 1; done; echo alive")
+	exit, out := sandboxtest.Shell(t, j, "for s in HUP INT QUIT ILL TRAP ABRT BUS FPE SEGV SYS PROF URG KILL USR1 USR2 PIPE ALRM TERM STOP TSTP CHLD CONT XCPU 34 64; do kill -$s 1; done; echo alive")
 	if exit.Code != 0 || out.Out() != "alive\n" {
 		t.Errorf("the step gave %+v, %q", exit, out.Out())
 	}

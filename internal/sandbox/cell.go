@@ -121,9 +121,6 @@ func (s *Sandbox) command(spec cellSpec, socket *os.File) *exec.Cmd {
 
 // prepare puts PID 1 under the limits and has it build the sandbox.
 func (c *cell) prepare(root bool, setup wire.Setup) error {
-	if err := c.group.add(c.cmd.Process.Pid); err != nil {
-		return err
-	}
 	files, err := lend(root, &setup)
 	defer func() {
 		for _, f := range files {
@@ -136,6 +133,8 @@ func (c *cell) prepare(root bool, setup wire.Setup) error {
 	if err := c.conn.Send(setup, files...); err != nil {
 		return unavailable(err)
 	}
+	// The kernel takes its time for this; meanwhile PID 1 builds. Nothing else runs before the group holds.
+	err = c.group.add(c.cmd.Process.Pid)
 	r, ok := <-c.replies
 	switch {
 	case !ok:
@@ -143,7 +142,7 @@ func (c *cell) prepare(root bool, setup wire.Setup) error {
 	case r.Failure != nil:
 		return unavailable(errors.New(r.Failure.Message))
 	}
-	return nil
+	return err
 }
 
 // lend opens, where the server is root, what the sandbox is to see as detached mounts: its

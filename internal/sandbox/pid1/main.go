@@ -15,6 +15,9 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"drawbridge/internal/fault"
 	"drawbridge/internal/sandbox/wire"
@@ -51,8 +54,9 @@ func Main() {
 	if err != nil {
 		exit(err)
 	}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals) // a handler for each: no step ends PID 1 with a signal, no step inherits an ignored one
+	if err := unhandle(); err != nil {
+		exit(err)
+	}
 	in := &inside{conn: conn}
 	in.ended = sync.NewCond(&in.mu)
 	if err := build(spec, files); err != nil {
@@ -70,6 +74,24 @@ func Main() {
 	for o := range requests {
 		in.do(o)
 	}
+}
+
+// unhandle takes the Go runtime's handlers away, but those that it cannot do without. A signal
+// without a handler that comes from within the sandbox does nothing to its PID 1: with
+// the runtime's, TERM would end it. The kernel's own, at a fault, still do.
+func unhandle() error {
+	var none [4]uint64 // struct sigaction: SIG_DFL, no flags, nothing masked
+	for sig := uintptr(1); sig <= 64; sig++ {
+		switch syscall.Signal(sig) {
+		case syscall.SIGURG, syscall.SIGCHLD, syscall.SIGKILL, syscall.SIGSTOP:
+			continue
+		}
+		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0) //nolint:gosec // the kernel reads it during the call
+		if errno != 0 {
+			return fmt.Errorf("resetting signal %d: %w", sig, errno)
+		}
+	}
+	return nil
 }
 
 // inside is the state of PID 1.
