@@ -21,6 +21,10 @@ import (
 	"drawbridge/internal/fault"
 )
 
+// syncEach is up to how many files each is made durable by itself. With more it is cheaper
+// to flush the whole file system, though that waits for what others wrote there too.
+const syncEach = 200
+
 // Limits of names.
 const (
 	maxPath  = 4096 // bytes
@@ -32,6 +36,7 @@ const (
 type tree struct {
 	root    *os.Root
 	limits  Limits          // what is left of them
+	written int             // files
 	links   map[string]bool // symbolic links, for the last check
 	created map[string]bool // by the present layer, with the directories above
 }
@@ -210,6 +215,9 @@ func (t *tree) file(name string, h *tar.Header, content io.Reader) error {
 	_, err = io.Copy(f, content)
 	if err == nil {
 		err = f.Chmod(mode)
+	}
+	if t.written++; err == nil && t.written <= syncEach {
+		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr

@@ -86,7 +86,7 @@ func (u *unpacker) ensure(ctx context.Context, ref artifact.Reference) (*image, 
 		_ = os.RemoveAll(tmp) // what stays is removed at the next try
 		return nil, err
 	}
-	if err := publish(tmp, final); err != nil {
+	if err := os.Rename(tmp, final); err != nil {
 		return nil, fmt.Errorf("finish the unpacked image %s: %w", ref.Digest.Short(), err)
 	}
 	return load(final)
@@ -145,11 +145,16 @@ func (u *unpacker) fill(ctx context.Context, dir string, ref artifact.Reference)
 	if err := t.finish(); err != nil {
 		return s.layerFault(err)
 	}
+	if t.written > syncEach {
+		if err := flush(dir); err != nil {
+			return fmt.Errorf("write the unpacked image %s: %w", ref.Digest.Short(), err)
+		}
+	}
 	info, err := json.Marshal(image{Entrypoint: c.Config.Entrypoint, Cmd: c.Config.Cmd, Env: c.Config.Env, WorkingDir: path.Join("/", c.Config.WorkingDir)})
 	if err != nil {
 		return fmt.Errorf("write what the image says: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, infoName), info, 0o600); err != nil {
+	if err := writeDurably(filepath.Join(dir, infoName), info); err != nil {
 		return fmt.Errorf("write what the image says: %w", err)
 	}
 	return nil
@@ -175,20 +180,24 @@ func (s *source) layerFault(err error) error {
 	return nil
 }
 
-// publish makes a filled directory the image: its content reaches the disk before its name.
-func publish(tmp, final string) error {
-	d, err := os.Open(tmp) //nolint:gosec // our own directory
+// flush makes everything on dir's file system durable.
+func flush(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // our own directory
 	if err != nil {
 		return err
 	}
 	err = unix.Syncfs(int(d.Fd()))
-	if closeErr := d.Close(); err == nil {
-		err = closeErr
-	}
+	return errors.Join(err, d.Close())
+}
+
+// writeDurably writes a new file and returns once it is on the disk.
+func writeDurably(name string, body []byte) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // our own directory
 	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, final)
+	_, err = f.Write(body)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // sum is a running SHA-256.

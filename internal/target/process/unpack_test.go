@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -345,6 +346,22 @@ func TestAnIndexGivesThisMachinesImage(t *testing.T) {
 	}
 	if got := listing(t, root); got["ours"] != "1" || len(got) != 1 {
 		t.Errorf("unpacked is %v", got)
+	}
+}
+
+func TestAnImageOfManyFiles(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	many := make([]entry, 500)
+	for n := range many {
+		many[n] = file(fmt.Sprintf("d%d/f%d", n%7, n), "x")
+	}
+	root, err := unpack(t, b, b.images.Image(t, targettest.Config{}, layer(t, many...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(listing(t, root)); n != 500 {
+		t.Errorf("%d files were unpacked, want 500", n)
 	}
 }
 
