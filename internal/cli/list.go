@@ -13,8 +13,8 @@ import (
 // listing is a command that lists things of type T.
 type listing[T any] struct {
 	remote
-	path  string            // of the API
-	query map[string]string // filters; empty ones are left out
+	path  string             // of the API
+	query map[string]*string // filters by their parameter; empty ones are left out
 	limit int
 	head  []string
 	row   func(T) []string
@@ -25,6 +25,11 @@ type listing[T any] struct {
 func (l *listing[T]) flags(cmd *cobra.Command) {
 	l.remote.flags(cmd)
 	cmd.Flags().IntVarP(&l.limit, "limit", "n", 50, "at most `N`, 0 for all")
+}
+
+// filter adds a flag, and sends what it says as the parameter of the same name.
+func (l *listing[T]) filter(cmd *cobra.Command, name, usage string) {
+	l.query[name] = cmd.Flags().String(name, "", usage)
 }
 
 // run prints the list: as a table, or as a JSON array.
@@ -62,8 +67,8 @@ func (l *listing[T]) run(ctx context.Context) error {
 func (l *listing[T]) address() string {
 	q := url.Values{}
 	for key, value := range l.query {
-		if value != "" {
-			q.Set(key, value)
+		if *value != "" {
+			q.Set(key, *value)
 		}
 	}
 	if l.limit > 0 && l.limit < pageSize {

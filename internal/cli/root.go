@@ -54,7 +54,10 @@ func newRoot(c *console) *cobra.Command {
 		&cobra.Group{ID: groupDeliver, Title: "Deliver:"},
 		&cobra.Group{ID: groupAdmin, Title: "Look after it:"},
 	)
-	add(root, groupStart, newServer(c), newVersion(c))
+	add(root, groupStart, newDemo(c), newServer(c), newVersion(c))
+	add(root, groupBuild, newRepo(c), newRun(c))
+	add(root, groupDeliver, newStatus(c), newWhy(c), newRelease(c), newPlan(c), newPromote(c), newApprove(c), newReject(c),
+		newRollback(c), newPromotion(c), newHandoff(c), newEvent(c))
 	add(root, groupAdmin, newToken(c))
 	return root
 }

@@ -63,19 +63,14 @@ func (o *tokenCreate) run(ctx context.Context, name string) error {
 }
 
 func newTokenList(c *console) *cobra.Command {
-	l := listing[api.Token]{
+	l := &listing[api.Token]{
 		remote: remote{console: c}, path: "/api/v1/tokens", none: "there are no tokens",
 		head: []string{"ID", "NAME", "ROLE", "ENDS IN", "AGE", "STATE", "SECRET", "BY"},
 		row: func(t api.Token) []string {
 			return []string{fmt.Sprint(t.ID), t.Name, string(t.Role), expiry(c, t), c.age(t.Created), tokenState(c, t), "…" + t.LastFour, t.By}
 		},
 	}
-	cmd := &cobra.Command{
-		Use: "list", Short: "List tokens, without their secrets", Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return l.run(cmd.Context()) },
-	}
-	l.flags(cmd)
-	return cmd
+	return l.command("List tokens, without their secrets")
 }
 
 func tokenState(c *console, t api.Token) string {
