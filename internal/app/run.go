@@ -55,7 +55,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	s := &server{cfg: cfg, log: cfg.logger(), secrets: map[string]string{"ci": rand.Text(), "cd": rand.Text()}}
-	registry.SilenceLogs(cfg.Log)
+	registry.SilenceLogs(registryLog{cfg.Log})
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.prepare(); err != nil {
 		return err
