@@ -29,10 +29,9 @@ func (n *connection) flags(cmd *cobra.Command) {
 	bind(cmd.Flags(), "server", "token")
 }
 
-// dial returns a client for the server that was named, else for the one whose data
-// directory is here. A token that was found in a data directory goes to the server of
-// that directory only.
-func (c *console) dial(n connection) (*client.Client, error) {
+// find completes n: the server that was named, else the one whose data directory is here.
+// A token that was found in a data directory goes to the server of that directory only.
+func (c *console) find(n connection) (connection, error) {
 	dir := c.Getenv("DRAWBRIDGE_DATA")
 	if dir == "" {
 		dir = dataDir
@@ -42,15 +41,25 @@ func (c *console) dial(n connection) (*client.Client, error) {
 		n.server = here
 	}
 	if n.server == "" {
-		return nil, fault.New(fault.Invalid, "no server named").WithField("--server").
+		return n, fault.New(fault.Invalid, "no server named").WithField("--server").
 			WithHint("give --server URL or DRAWBRIDGE_SERVER, or start one here: drawbridge server")
 	}
+	n.server = strings.TrimRight(n.server, "/")
 	if n.token == "" && n.server == here {
 		n.token = firstLine(filepath.Join(dir, adminTokenFile))
 	}
-	if strings.ContainsAny(n.token, "\r\n\x00 ") {
-		return nil, fault.New(fault.Invalid, "the token is malformed").WithField("--token").
+	if strings.ContainsFunc(n.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return n, fault.New(fault.Invalid, "the token is malformed").WithField("--token").
 			WithHint("give the one line that drawbridge token create printed")
+	}
+	return n, nil
+}
+
+// dial returns a client for the server that find finds.
+func (c *console) dial(n connection) (*client.Client, error) {
+	n, err := c.find(n)
+	if err != nil {
+		return nil, err
 	}
 	return client.New(client.Config{Server: n.server, Token: n.token})
 }

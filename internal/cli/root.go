@@ -55,10 +55,10 @@ func newRoot(c *console) *cobra.Command {
 		&cobra.Group{ID: groupAdmin, Title: "Look after it:"},
 	)
 	add(root, groupStart, newDemo(c), newServer(c), newVersion(c))
-	add(root, groupBuild, newRepo(c), newRun(c))
-	add(root, groupDeliver, newStatus(c), newWhy(c), newRelease(c), newPlan(c), newPromote(c), newApprove(c), newReject(c),
+	add(root, groupBuild, newRepo(c), newRun(c), newLint(c))
+	add(root, groupDeliver, newApply(c), newSchema(c), newStatus(c), newWhy(c), newRelease(c), newPlan(c), newPromote(c), newApprove(c), newReject(c),
 		newRollback(c), newPromotion(c), newHandoff(c), newEvent(c))
-	add(root, groupAdmin, newToken(c))
+	add(root, groupAdmin, newToken(c), newTrust(c), newAudit(c))
 	return root
 }
 
