@@ -2,7 +2,6 @@ package sandbox_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -188,19 +187,39 @@ func attacker(t *testing.T, dir string) {
 	}
 }
 
-// judge runs each attack with run, and those that have a control without a sandbox.
-func judge(t *testing.T, program string, attacks []attack, run func(t *testing.T, a attack) string) {
-	t.Helper()
+// arguments are those of the attacker.
+func arguments(attacks []attack) []string {
+	args := []string{probeArg}
 	for _, a := range attacks {
-		if got := run(t, a); !strings.HasPrefix(got, "denied: ") {
-			t.Errorf("%s %q: the sandbox answers %q, want that it is denied", a.name, a.arg, got)
+		args = append(args, a.name, a.arg)
+	}
+	return args
+}
+
+// judge reads what the attacker printed in a sandbox, and tries the attacks that have a control without one.
+func judge(t *testing.T, program string, attacks []attack, printed string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(printed, "\n"), "\n")
+	if len(lines) != len(attacks) {
+		t.Fatalf("%d attacks gave %d lines:\n%s", len(attacks), len(lines), printed)
+	}
+	var controls []attack
+	for i, a := range attacks {
+		if !strings.HasPrefix(lines[i], "denied: ") {
+			t.Errorf("%s %q: the sandbox answers %q, want that it is denied", a.name, a.arg, lines[i])
 		}
-		if !a.control {
-			continue
+		if a.control {
+			controls = append(controls, a)
 		}
-		out, err := exec.CommandContext(t.Context(), program, probeArg, a.name, a.arg).CombinedOutput()
-		if err != nil || string(out) != "reached\n" {
-			t.Errorf("%s %q proves nothing: without a sandbox it gives %q, %v", a.name, a.arg, out, err)
+	}
+	out, err := exec.CommandContext(t.Context(), program, arguments(controls)...).CombinedOutput()
+	lines = strings.Split(string(out), "\n")
+	if err != nil || len(lines) != len(controls)+1 {
+		t.Fatalf("without a sandbox: %v\n%s", err, out)
+	}
+	for i, a := range controls {
+		if lines[i] != "reached" {
+			t.Errorf("%s %q proves nothing: without a sandbox it gives %q", a.name, a.arg, lines[i])
 		}
 	}
 }
@@ -212,23 +231,29 @@ func TestJobAttacks(t *testing.T) {
 	tool := t.TempDir()
 	attacker(t, tool)
 	j := sandboxtest.Open(t, s, ci.JobSpec{ID: "attacker", ReadOnly: []string{tool}})
+	try := func(attacks []attack) string {
+		out := &sandboxtest.Output{}
+		command := append([]string{tool + "/attacker"}, arguments(attacks)...)
+		if exit, err := j.Run(t.Context(), ci.StepSpec{Command: command}, out); err != nil || exit.Code != 0 {
+			t.Fatalf("the attacker ended with %+v, %v: %s", exit, err, out.Err())
+		}
+		return out.Out()
+	}
 	all := append(w.table(), w.privateNetwork()...)
 	all = append(all, attack{"create in", tool, false}, attack{"ptrace child", "", false})
-	judge(t, filepath.Join(tool, "attacker"), all, func(t *testing.T, a attack) string {
-		out := &sandboxtest.Output{}
-		if _, err := j.Run(t.Context(), ci.StepSpec{Command: []string{tool + "/attacker", probeArg, a.name, a.arg}}, out); err != nil {
-			t.Fatalf("%s %q: %v", a.name, a.arg, err)
-		}
-		return out.Out() + out.Err()
-	})
+	judge(t, filepath.Join(tool, "attacker"), all, try(all))
 	// What a job is meant to be able to do.
-	for _, a := range []attack{{"create in", sandbox.Workspace, false}, {"create in", "/tmp", false}, {"create in", "/cache", false}, {"create in", "/dev/shm", false}, {"write", "/dev/null", false}} {
-		out := &sandboxtest.Output{}
-		if exit, err := j.Run(t.Context(), ci.StepSpec{Command: []string{tool + "/attacker", probeArg, a.name, a.arg}}, out); err != nil || exit.Code != 0 {
-			t.Errorf("%s %q: %s (%+v, %v), want it allowed", a.name, a.arg, out.Out(), exit, err)
-		}
+	allowed := []attack{
+		{"create in", sandbox.Workspace, false},
+		{"create in", "/tmp", false},
+		{"create in", "/cache", false},
+		{"create in", "/dev/shm", false},
+		{"write", "/dev/null", false},
 	}
-	if exit, out := sandboxtest.Shell(t, j, "cat /proc/*/comm | sort -u | tr '\\n' ' '; id -u"); exit.Code != 0 || strings.Contains(out.Out(), "sleep") {
+	if got := try(allowed); got != strings.Repeat("reached\n", len(allowed)) {
+		t.Errorf("a job that does what it may: %s", got)
+	}
+	if exit, out := sandboxtest.Shell(t, j, "cat /proc/*/comm"); exit.Code != 0 || strings.Contains(out.Out(), "sleep") {
 		t.Errorf("the job sees the processes of another: %s", out.Out())
 	}
 }
@@ -242,22 +267,18 @@ func TestProcessAttacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	attacker(t, root)
-	n := 0
-	judge(t, filepath.Join(root, "attacker"), w.table(), func(t *testing.T, a attack) string {
-		n++
-		var out strings.Builder
-		p, err := s.Start(t.Context(), sandbox.ProcessSpec{
-			ID: fmt.Sprint("attacker-", n), Root: root, HostTools: true,
-			Command: []string{"./attacker", probeArg, a.name, a.arg}, Stdout: &out,
-		})
-		if err != nil {
-			t.Fatalf("%s %q: %v", a.name, a.arg, err)
-		}
-		if _, err := p.Wait(t.Context()); err != nil {
-			t.Fatalf("%s %q: %v", a.name, a.arg, err)
-		}
-		return out.String()
+	out := &sandboxtest.Output{}
+	all := append(w.table(), attack{"find cmd", "sleep 1000", false})
+	p, err := s.Start(t.Context(), sandbox.ProcessSpec{
+		ID: "attacker", Root: root, HostTools: true, Command: append([]string{"./attacker"}, arguments(all)...), Stdout: writer{out},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := p.Wait(t.Context()); err != nil || exit.Code != 0 {
+		t.Fatalf("the attacker ended with %+v, %v: %s", exit, err, out.Out())
+	}
+	judge(t, filepath.Join(root, "attacker"), all, out.Out())
 }
 
 // A job may try to end the sandbox's first process, which is of the same user; at worst

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probeArg makes the test's own program an attacker: probeArg NAME ARGUMENT tries one attack
-// and prints "reached" or "denied: why".
+// probeArg makes the test's own program an attacker: probeArg NAME ARGUMENT … tries one attack after
+// the other and prints a line for each, "reached" or "denied: why".
 const probeArg = "drawbridge-probe"
 
 // attacks are what a job or a deployed process may try. A nil error means that it succeeded.
@@ -90,17 +90,20 @@ var attacks = map[string]func(arg string) error{
 	"device":             func(string) error { return unix.Mknod("/tmp/null", unix.S_IFCHR|0o666, 1<<8|3) },
 }
 
+// probe tries the attacks that its arguments name, in pairs.
 func probe(args []string) int {
-	attack, ok := attacks[args[0]]
-	if !ok || len(args) != 2 {
-		_, _ = os.Stdout.WriteString("no such attack\n")
-		return 2
+	for ; len(args) > 1; args = args[2:] {
+		line := "no such attack\n"
+		if attack, ok := attacks[args[0]]; ok {
+			line = "reached\n"
+			if err := attack(args[1]); err != nil {
+				line = "denied: " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n"
+			}
+		}
+		if _, err := os.Stdout.WriteString(line); err != nil {
+			return 1
+		}
 	}
-	if err := attack(args[1]); err != nil {
-		_, _ = os.Stdout.WriteString("denied: " + err.Error() + "\n")
-		return 1
-	}
-	_, _ = os.Stdout.WriteString("reached\n")
 	return 0
 }
 

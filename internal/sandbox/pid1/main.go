@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -81,9 +82,9 @@ func Main() {
 // the runtime's, TERM would end it. The kernel's own, at a fault, still do.
 func unhandle() error {
 	var none [4]uint64 // struct sigaction: SIG_DFL, no flags, nothing masked
+	kept := []syscall.Signal{syscall.SIGURG, syscall.SIGCHLD, syscall.SIGKILL, syscall.SIGSTOP}
 	for sig := uintptr(1); sig <= 64; sig++ {
-		switch syscall.Signal(sig) {
-		case syscall.SIGURG, syscall.SIGCHLD, syscall.SIGKILL, syscall.SIGSTOP:
+		if slices.Contains(kept, syscall.Signal(sig)) {
 			continue
 		}
 		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0) //nolint:gosec // the kernel reads it during the call
