@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"drawbridge/internal/ci"
@@ -35,7 +36,7 @@ func (h runHandlers) log(w http.ResponseWriter, r *http.Request) error {
 	out := newFlow(w)
 	if follow { // the client sees that it is heard, however long the job is silent
 		if err := out.c.Flush(); err != nil {
-			return nil //nolint:nilerr // a client that went away is nobody's fault
+			return nil // a client that went away is nobody's fault
 		}
 	}
 	if len(jobs) == 1 {
@@ -44,7 +45,7 @@ func (h runHandlers) log(w http.ResponseWriter, r *http.Request) error {
 	rest := &skip{w: out, left: offset}
 	for _, j := range jobs {
 		if _, err := io.WriteString(rest, "==> "+j.Key+" <==\n"); err != nil {
-			return nil //nolint:nilerr // a client that went away is nobody's fault
+			return nil // a client that went away is nobody's fault
 		}
 		if err := h.service.CopyLog(ctx, rest, j.ID, 0, follow); err != nil {
 			return h.end(ctx, err)
@@ -71,14 +72,13 @@ func (h runHandlers) jobs(r *http.Request, run int64) ([]ci.RunJob, error) {
 	if err != nil || want == "" {
 		return jobs, err
 	}
-	keys := ""
 	for _, j := range jobs {
 		if j.Key == want || itoa(j.ID) == want {
 			return []ci.RunJob{j}, nil
 		}
-		keys += " " + j.Key
 	}
-	return nil, fault.New(fault.NotFound, "run %d has no job %.80q", run, want).WithField("job").WithHint("its jobs are:%s", keys)
+	return nil, fault.New(fault.NotFound, "run %d has no job %.80q", run, want).WithField("job").
+		WithHint("its jobs are %s", strings.Join(each(jobs, func(j ci.RunJob) string { return j.Key }), ", "))
 }
 
 // untilStop is ctx until the server stops.
