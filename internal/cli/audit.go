@@ -96,12 +96,21 @@ func detail(values map[string]string) string {
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		value := []rune(values[key])
+		if isHash(values[key]) {
+			value = []rune(brief(values[key]))
+		}
 		if len(value) > 40 {
 			value = append(value[:39], '…')
 		}
 		parts = append(parts, key+"="+string(value))
 	}
 	return strings.Join(parts, " ")
+}
+
+// isHash reports whether s is a digest or an id made of one.
+func isHash(s string) bool {
+	hex := strings.TrimPrefix(s, "sha256:")
+	return len(hex) == 64 && strings.Trim(hex, "0123456789abcdef") == ""
 }
 
 // eachPlane calls fn for the plane, or for each that the server has; at least one.

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -54,8 +55,10 @@ func (c *console) show(f format, v any, text func()) error {
 	return nil
 }
 
-// table prints rows in aligned columns under a head, without trailing space.
+// table prints rows in aligned columns under a head, without trailing space. A column
+// that is empty in every row is left out.
 func (c *console) table(head []string, rows [][]string) {
+	head, rows = filled(head, rows)
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{head}, rows...) {
@@ -72,6 +75,28 @@ func (c *console) table(head []string, rows [][]string) {
 	for line := range strings.Lines(b.String()) {
 		c.print("%s", strings.TrimRight(line, " \n"))
 	}
+}
+
+// filled is a table without its empty columns.
+func filled(head []string, rows [][]string) ([]string, [][]string) {
+	var kept []int
+	for i := range head {
+		if slices.ContainsFunc(rows, func(row []string) bool { return row[i] != "" }) {
+			kept = append(kept, i)
+		}
+	}
+	pick := func(row []string) []string {
+		out := make([]string, len(kept))
+		for to, from := range kept {
+			out[to] = row[from]
+		}
+		return out
+	}
+	out := make([][]string, len(rows))
+	for i, row := range rows {
+		out[i] = pick(row)
+	}
+	return pick(head), out
 }
 
 // pair is one line of a listing of a single thing.

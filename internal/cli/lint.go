@@ -18,7 +18,7 @@ func newLint(c *console) *cobra.Command {
 	return &cobra.Command{
 		Use: "lint FILE...", Short: "Check a delivery, trust or workflow file, without a server",
 		Long: "Check files without a server: deliveries and trust files, which say their kind, and workflows.\n" +
-			"Every problem is a line \"FILE:LINE:COLUMN: MESSAGE\" on standard error. A FILE of - is standard input.",
+			"Every problem is a line with FILE:LINE:COLUMN on standard error. A FILE of - is standard input.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return fault.New(fault.Invalid, "no FILE named").WithHint("%s", cmd.UseLine())

@@ -44,7 +44,6 @@ func newRoot(c *console) *cobra.Command {
 		RunE:              chooser(c),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd, c.Getenv) },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fault.New(fault.Invalid, "%v", err).WithHint("%s --help", cmd.CommandPath())
 	})
@@ -54,6 +53,8 @@ func newRoot(c *console) *cobra.Command {
 		&cobra.Group{ID: groupDeliver, Title: "Deliver:"},
 		&cobra.Group{ID: groupAdmin, Title: "Look after it:"},
 	)
+	root.SetHelpCommandGroupID(groupAdmin)
+	root.SetCompletionCommandGroupID(groupAdmin)
 	add(root, groupStart, newDemo(c), newServer(c), newVersion(c))
 	add(root, groupBuild, newRepo(c), newRun(c), newLint(c))
 	add(root, groupDeliver, newApply(c), newSchema(c), newStatus(c), newWhy(c), newRelease(c), newPlan(c), newPromote(c), newApprove(c), newReject(c),
@@ -181,7 +182,7 @@ func fromEnvironment(cmd *cobra.Command, getenv func(string) string) error {
 			return
 		}
 		if err := f.Value.Set(getenv(key[0])); err != nil {
-			wrong = fault.New(fault.Invalid, "%v", err).WithField(key[0]).WithHint("%s --help", cmd.CommandPath())
+			wrong = fault.New(fault.Invalid, "%.80q does not fit --%s", getenv(key[0]), f.Name).WithField(key[0]).WithHint("%s --help", cmd.CommandPath())
 		}
 	})
 	return wrong

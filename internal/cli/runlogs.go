@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"drawbridge/internal/fault"
 	"drawbridge/internal/web/api"
+	"drawbridge/internal/web/client"
 )
 
 type runLogs struct {
@@ -52,13 +54,33 @@ func (o *runLogs) run(ctx context.Context, run string) error {
 	if err := o.console.copyLog(ctx, log); err != nil || !o.follow {
 		return err
 	}
-	var r api.Run
-	if err := server.Get(ctx, path, &r); err != nil {
+	r, err := ended(ctx, server, path)
+	if err != nil {
 		return err
 	}
 	o.console.say("run %d of %s: %s%s", r.ID, r.Repository, r.State, because(r.Reason))
 	return nil
 }
+
+// ended waits for a run whose jobs have ended: it may still be sealed.
+func ended(ctx context.Context, server *client.Client, path string) (api.Run, error) {
+	tick := time.NewTicker(sealEvery)
+	defer tick.Stop()
+	for {
+		var r api.Run
+		if err := server.Get(ctx, path, &r); err != nil || r.Ended != nil {
+			return r, err
+		}
+		select {
+		case <-ctx.Done():
+			return r, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// sealEvery is the time between two looks at a run that is being sealed.
+const sealEvery = 100 * time.Millisecond
 
 // copyLog copies a log as it comes. What a job writes must not command the terminal of
 // the person who reads it: there, only colours go through.
