@@ -177,8 +177,12 @@ func (s *story) mustRefuse(ctx context.Context, code int, as string, args ...str
 	if r.code != code {
 		return "", fmt.Errorf("want exit code %d: %w", code, r)
 	}
-	line, _, _ := strings.Cut(strings.TrimSpace(r.stderr), "\n")
-	return strings.TrimPrefix(line, "drawbridge: "), nil
+	for line := range strings.Lines(r.stderr) {
+		if says, ok := strings.CutPrefix(line, "drawbridge: "); ok {
+			return strings.TrimSpace(says), nil
+		}
+	}
+	return "", fmt.Errorf("it does not say why: %w", r)
 }
 
 // remote is where git pushes a repository.

@@ -18,22 +18,18 @@ type EventReceiver interface {
 	Receive(ctx context.Context, sender string, body []byte) (kept bridge.Event, fresh bool, err error)
 }
 
-// EventReader reads one event.
+// EventReader reads events.
 type EventReader interface {
 	// Event returns one event; NotFound when there is none.
 	Event(ctx context.Context, id int64) (bridge.Event, error)
-}
-
-// EventLister lists events.
-type EventLister interface {
 	// Events lists up to limit events, newest first, those with ids below before; 0 means from the newest.
 	Events(ctx context.Context, before int64, limit int) ([]bridge.Event, error)
 }
 
-// EventRoutes are the rows of events. A store that is an EventLister has the list too.
+// EventRoutes are the rows of events.
 func EventRoutes(receiver EventReceiver, store EventReader) []Route {
 	h := eventHandlers{receiver, store}
-	rows := []Route{
+	return []Route{
 		{
 			Method: http.MethodPost, Pattern: "/api/v1/events", Action: identity.PostEvents, Handler: h.receive,
 			Summary: "Post an event", Accepts: api.CloudEventType, Response: api.Received{}, Status: http.StatusAccepted,
@@ -42,14 +38,11 @@ func EventRoutes(receiver EventReceiver, store EventReader) []Route {
 			Method: http.MethodGet, Pattern: "/api/v1/events/{id}", Action: identity.Read, Handler: h.show,
 			Summary: "Show an event", Response: api.Event{},
 		},
-	}
-	if lister, ok := store.(EventLister); ok {
-		rows = append(rows, Route{
-			Method: http.MethodGet, Pattern: "/api/v1/events", Action: identity.Read, Handler: listEvents(lister),
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/events", Action: identity.Read, Handler: listEvents(store),
 			Summary: "List events, newest first", Paged: true, Response: api.Event{},
-		})
+		},
 	}
-	return rows
 }
 
 type eventHandlers struct {
@@ -85,7 +78,7 @@ func (h eventHandlers) show(w http.ResponseWriter, r *http.Request) error {
 	return Reply(w, http.StatusOK, api.EventOf(e))
 }
 
-func listEvents(store EventLister) Handler {
+func listEvents(store EventReader) Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		p, before, err := storePage(r)
 		if err != nil {

@@ -71,6 +71,24 @@ func (s *Store) Event(ctx context.Context, id int64) (bridge.Event, error) {
 	return event(row)
 }
 
+// Events lists up to limit events (50 for 0), newest first, those with ids below after; 0
+// means from the newest.
+func (s *Store) Events(ctx context.Context, after int64, limit int) ([]bridge.Event, error) {
+	rows, err := s.read().Events(ctx, sqlc.EventsParams{Before: before(after), Page: page(limit)})
+	if err != nil {
+		return nil, store.Fault(err)
+	}
+	out := make([]bridge.Event, 0, len(rows))
+	for _, row := range rows {
+		e, err := event(sqlc.EventRow(row))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
 // Unprocessed lists events that were received before a time and wait to be processed.
 func (s *Store) Unprocessed(ctx context.Context, received time.Time, limit int) ([]int64, error) {
 	ids, err := s.read().UnprocessedEvents(ctx, sqlc.UnprocessedEventsParams{Before: store.Millis(received), Page: page(limit)})
