@@ -221,8 +221,17 @@ func TestSchema(t *testing.T) {
 		"a wrong kind":     {"kind: Delivery", "kind: Trust", false},
 		"a wrong duration": {"pause: 2s", "pause: soon", false},
 		"a wrong number":   {"required: 1", "required: 0", false},
+		"no triggers":      {delivery[strings.Index(delivery, "triggers:"):strings.Index(delivery, "environments:")], "", true},
+		"no environments":  {delivery[strings.Index(delivery, "environments:"):], "", false},
+		"no target":        {"    target: {process: {artifact: web, command: [./web]}}\n", "", false},
+		"no artifact":      {"  - {name: web, image: shop/web}\n", "  []\n", false},
+		"no health path":   {"command: [./web]", "health: {interval: 1s}", false},
 	} {
-		b, err := yaml.YAMLToJSON([]byte(strings.Replace(delivery, test.from, test.to, 1)))
+		src := strings.Replace(delivery, test.from, test.to, 1)
+		if _, err := cd.ParseDelivery("delivery.yaml", []byte(src)); (err == nil) != test.ok {
+			t.Errorf("%s: the server says %v", name, err)
+		}
+		b, err := yaml.YAMLToJSON([]byte(src))
 		if err != nil {
 			t.Fatal(err)
 		}
