@@ -1,9 +1,12 @@
 package demo
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -83,7 +86,16 @@ func (s *story) production(ctx context.Context) (string, error) {
 		return "", err
 	}
 	id := strconv.FormatInt(p.ID, 10)
-	byAlice, err := s.mustRefuse(ctx, fault.Forbidden.ExitCode(), "alice", "approve", id, "-m", "my own work")
+	asDeveloper, err := s.mustRefuse(ctx, fault.Forbidden.ExitCode(), "alice", "approve", id, "-m", "my own work")
+	if err != nil {
+		return "", err
+	}
+	secret, err := s.command(ctx, "ops", "token", "create", "alice", "--role", "approver")
+	if err != nil {
+		return "", err
+	}
+	s.tokens["alice, as approver"] = strings.TrimSpace(secret)
+	asApprover, err := s.mustRefuse(ctx, fault.Forbidden.ExitCode(), "alice, as approver", "approve", id, "-m", "my own work")
 	if err != nil {
 		return "", err
 	}
@@ -100,7 +112,7 @@ func (s *story) production(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("alice: %s\nci: %s\nbob: approved promotion %d\nproduction answers at http://%s/ with 1.0.0", byAlice, byCI, p.ID, st.Address),
+	return fmt.Sprintf("alice: %s\nalice, with an approver's token: %s\nci: %s\nbob: approved promotion %d\nproduction answers at http://%s/ with 1.0.0", asDeveloper, asApprover, byCI, p.ID, st.Address),
 		must(ctx, st.Address, "1.0.0")
 }
 
@@ -218,12 +230,16 @@ func (s *story) undo(ctx context.Context) (string, error) {
 
 // refused is the eighth step.
 func (s *story) refused(ctx context.Context) (string, error) {
+	archive, err := handmade()
+	if err != nil {
+		return "", err
+	}
 	images, err := registry.NewClient(registry.ClientConfig{Local: s.url, Temp: s.dir, Auth: func(string) (string, string) { return "ops", s.tokens["ops"] }})
 	if err != nil {
 		return "", err
 	}
 	byHand := artifact.Reference{Repository: "shop/web"}
-	digest, err := images.Push(ctx, byHand, strings.NewReader(archive), registry.ImageConfig{Entrypoint: []string{"./web"}}, registry.Limits{})
+	digest, err := images.Push(ctx, byHand, bytes.NewReader(archive), registry.ImageConfig{Entrypoint: []string{"./web"}}, registry.Limits{})
 	if err != nil {
 		return "", err
 	}
@@ -250,8 +266,19 @@ func (s *story) refused(ctx context.Context) (string, error) {
 	return fmt.Sprintf("pushed by hand: handoff %d refused: %s\nby a stranger: run %d failed: %s", h.ID, h.Reason, r.ID, r.Reason), s.nothingCrossed(ctx, "2.0.0")
 }
 
-// archive is an empty tar stream: two blocks of zeros.
-var archive = strings.Repeat("\x00", 1024)
+// handmade is an image's content as somebody without a CI would make it.
+func handmade() ([]byte, error) {
+	const script = "#!/bin/sh\necho trust me\n"
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.WriteHeader(&tar.Header{Name: "web", Mode: 0o755, Size: int64(len(script))}); err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(w, script); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), w.Close()
+}
 
 // audit is the ninth step.
 func (s *story) audit(ctx context.Context) (string, error) {
