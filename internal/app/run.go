@@ -184,8 +184,7 @@ func (s *server) close() error {
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) {
+		if op, ok := errors.AsType[*net.OpError](err); ok {
 			err = op.Err
 		}
 		return nil, fault.Wrap(fault.Unavailable, err, "cannot listen on %s: %v", address, err).WithField("--listen").

@@ -14,6 +14,7 @@ import (
 // audit log, so that either plane knows them by itself. The first database gives the ids.
 type mirrored struct{ first, second *store.Tokens }
 
+// Insert is identity.Store's.
 func (m mirrored) Insert(ctx context.Context, t identity.Token, hash identity.Hash) (identity.Token, error) {
 	t, err := m.first.Insert(ctx, t, hash)
 	if err != nil {
@@ -57,10 +58,12 @@ func (m mirrored) revokeTwin(ctx context.Context, t identity.Token, by string, a
 	}
 }
 
+// ByHash is identity.Reader's.
 func (m mirrored) ByHash(ctx context.Context, hash identity.Hash) (identity.Token, identity.Hash, error) {
 	return m.first.ByHash(ctx, hash)
 }
 
+// List is identity.Reader's.
 func (m mirrored) List(ctx context.Context, after int64, limit int) ([]identity.Token, error) {
 	return m.first.List(ctx, after, limit)
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"drawbridge/internal/artifact"
@@ -137,12 +138,9 @@ func refused(h Handoff, why string) Outcome {
 
 // Reasons is the refusals in one line.
 func Reasons(list []attest.Refusal) string {
-	text := ""
+	texts := make([]string, len(list))
 	for i, r := range list {
-		if i > 0 {
-			text += "; "
-		}
-		text += r.Message
+		texts[i] = r.Message
 	}
-	return text
+	return strings.Join(texts, "; ")
 }

@@ -47,7 +47,7 @@ func TestDeliveryRefuses(t *testing.T) {
 		"listen":            {"command: [./web]}}\n  - name: staging", "command: [./web], listen: here}}\n  - name: staging", `"here" is no address`, "127.0.0.1:0"},
 		"unknown key":       {"auto: true", "auot: true", `unknown key "auot"`, `did you mean "auto"?`},
 		"key of the design": {"auto: true", "soak: 10m", `unknown key "soak"`, "known keys here"},
-		"misspelt kind":     {"{process: {artifact: web, command: [./web]}}\n  - name: staging", "{proces: {artifact: web}}\n  - name: staging", `unknown key "proces"`, `did you mean "process"?`},
+		"misspelt kind":     {"{process: {artifact: web, command: [./web]}}\n  - name: staging", "{procss: {artifact: web}}\n  - name: staging", `unknown key "procss"`, `did you mean "process"?`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := strings.Replace(delivery, c.old, c.new, 1)

@@ -213,11 +213,17 @@ func (s *Service) replan(ctx context.Context, in input, reason string) error {
 	return s.move(ctx, in, Event{Kind: Supersede, Reason: reason}, c)
 }
 
+// queueTimeout is how long a promotion may wait for other environments to finish its release.
+const queueTimeout = 30 * 24 * time.Hour
+
 // begin starts a queued promotion once it may come here.
 func (s *Service) begin(ctx context.Context, in input) error {
 	missing, err := s.missing(ctx, in.p)
 	if err != nil {
 		return err
+	}
+	if len(missing) > 0 && in.now.Sub(in.p.Opened) > queueTimeout {
+		return s.move(ctx, in, Event{Kind: Fail, Reason: fmt.Sprintf("%s was not done in %s within %s", in.p.Plan.Version, strings.Join(missing, " and "), queueTimeout)}, Change{Action: "promotion.fail"})
 	}
 	if len(missing) > 0 {
 		reason := "waits until " + in.p.Plan.Version + " is done in " + strings.Join(missing, " and ")

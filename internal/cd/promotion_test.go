@@ -25,7 +25,7 @@ func TestLaws(t *testing.T) {
 	}}
 	seen := map[cd.State]bool{}
 	for seed := range uint64(2000) {
-		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a walk that can be repeated
+		r := rand.New(rand.NewPCG(seed, 1))
 		p := cd.NewPromotion(plan, bridge.Release{}, cd.Cause{Kind: cd.CauseAuto})
 		now := time.Unix(0, 0)
 		for range 40 {

@@ -2,8 +2,10 @@ package cd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"drawbridge/internal/bridge"
@@ -156,17 +158,21 @@ func (s *Service) advance(ctx context.Context, in input, o outcome, action strin
 	return s.move(ctx, in, ev, c)
 }
 
+// undoAgain stands between why a promotion failed and why its undo does not get through.
+const undoAgain = "; the undo is tried again: "
+
 // undo takes back what the promotion did: the base alone, with all the traffic.
 func (s *Service) undo(ctx context.Context, in input) error {
+	failure, _, _ := strings.Cut(in.p.Reason, undoAgain)
 	a, err := s.Target.Apply(ctx, in.p.Key(), settled(in.env, in.base, in.p.Plan.Listen))
 	if f := fault.As(err); f != nil && f.Kind != fault.Unavailable && f.Kind != fault.Internal {
-		return s.move(ctx, in, Event{Kind: Fail, Reason: fmt.Sprintf("%s; and the undo failed: %s", in.p.Reason, f.Message)}, Change{Action: "promotion.fail"})
+		return s.move(ctx, in, Event{Kind: Fail, Reason: fmt.Sprintf("%s; and the undo failed: %s", failure, f.Message)}, Change{Action: "promotion.fail"})
 	}
 	if err != nil {
-		return err
+		return errors.Join(err, s.Store.Note(ctx, in.p, failure+undoAgain+err.Error(), time.Time{}))
 	}
 	in.now = s.now()
-	return s.move(ctx, in, Event{Kind: TakenBack, Reason: in.p.Reason}, Change{Action: "promotion.undo", Address: a.Address})
+	return s.move(ctx, in, Event{Kind: TakenBack, Reason: failure}, Change{Action: "promotion.undo", Address: a.Address})
 }
 
 // move applies ev and commits it with c.

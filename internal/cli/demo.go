@@ -25,7 +25,7 @@ func newDemo(c *console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Tell the whole story on this machine", Long: demoLong, Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Out, o.Log = c.Out, io.Discard
+			o.Out, o.Log, o.Now = c.Out, io.Discard, c.Now
 			if verbose {
 				o.Log = c.Err
 			}

@@ -25,6 +25,7 @@ type Options struct {
 	SeedCache string    // a Go build cache to start from; "" means none
 	Out       io.Writer // the story
 	Log       io.Writer // what the server logs
+	Now       func() time.Time
 }
 
 // Step is one step of the story, as --json prints it.
@@ -86,13 +87,13 @@ func (s *story) steps() []step {
 // tell does one step and prints how it went.
 func (s *story) tell(ctx context.Context, st step) error {
 	if !s.JSON {
-		fmt.Fprintf(s.Out, "\n● %s\n", st.text) //nolint:errcheck // the story is for people; a closed pipe ends it elsewhere
+		_, _ = fmt.Fprintf(s.Out, "\n● %s\n", st.text) // a closed pipe shows when the step is printed
 	}
 	bound, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	began := time.Now()
+	began := s.Now()
 	detail, err := st.do(bound)
-	out := Step{Step: st.name, OK: err == nil, Millis: time.Since(began).Milliseconds(), Detail: detail}
+	out := Step{Step: st.name, OK: err == nil, Millis: s.Now().Sub(began).Milliseconds(), Detail: detail}
 	if err != nil {
 		out.Detail = err.Error()
 		err = fmt.Errorf("demo: %s: %w", st.name, err)
@@ -119,14 +120,14 @@ func (s *story) print(st Step) error {
 
 // farewell says what a person can do with the server that goes on.
 func (s *story) farewell() {
-	fmt.Fprintf(s.Out, `
+	_, _ = fmt.Fprintf(s.Out, `
 The story is told; the server goes on. Ctrl-C stops it.
 
   page        %s/   (log in with the token in %s)
   production  http://%s/
   try         export DRAWBRIDGE_SERVER=%s DRAWBRIDGE_TOKEN=$(cat %s)
               %s status
-`, s.url, s.tokenFile("ops"), s.traffic.address(), s.url, s.tokenFile("ops"), s.Program) //nolint:errcheck // see tell
+`, s.url, s.tokenFile("ops"), s.traffic.address(), s.url, s.tokenFile("ops"), s.Program) // a closed pipe ends the story elsewhere
 }
 
 func (s *story) tokenFile(name string) string { return filepath.Join(s.dir, name+".token") }

@@ -101,7 +101,7 @@ func (s *story) watch(cmd *exec.Cmd, stderr io.Reader, ready chan<- string) {
 	lines := bufio.NewScanner(stderr)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		fmt.Fprintln(s.Log, lines.Text()) //nolint:errcheck // the log is for who looks for it
+		_, _ = fmt.Fprintln(s.Log, lines.Text())
 		if _, address, ok := strings.Cut(lines.Text(), "ready on "); ok {
 			ready <- strings.TrimSpace(address)
 		}
@@ -125,7 +125,7 @@ func clean(env []string) []string {
 // kill ends the server as a power cut would.
 func (s *story) kill() {
 	_ = s.server.Process.Kill()
-	<-s.ended
+	_ = <-s.ended // "signal: killed", as it should
 }
 
 // end stops the server in order and removes the directory.
@@ -134,7 +134,8 @@ func (s *story) end() error {
 	if s.server != nil && s.server.ProcessState == nil {
 		_ = s.server.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-s.ended:
+		case err := <-s.ended:
+			return errors.Join(err, os.RemoveAll(s.dir))
 		case <-time.After(time.Minute):
 			s.kill()
 		}
@@ -160,8 +161,7 @@ func (s *story) command(ctx context.Context, as string, args ...string) (string,
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &stdout, &stderr, s.dir
 	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return "", &refusal{strings.Join(args, " "), exit.ExitCode(), stderr.String()}
 	}
 	return stdout.String(), err

@@ -32,14 +32,15 @@ func (s *story) build(ctx context.Context) (string, error) {
 	if r.State != ci.RunSucceeded || len(r.Published) != 1 {
 		return "", fmt.Errorf("run %d %s: %s\n%s", r.ID, r.State, r.Reason, s.logs(ctx, r.ID))
 	}
-	detail := fmt.Sprintf("run %d of %s by %s:", r.ID, r.Ref, r.Pusher)
+	var detail strings.Builder
+	_, _ = fmt.Fprintf(&detail, "run %d of %s by %s:", r.ID, r.Ref, r.Pusher)
 	for _, j := range r.Jobs {
 		for _, st := range j.Steps {
-			detail += fmt.Sprintf("\n  %-6s %-22s exit %d  %5d ms", j.Key, st.Name, st.Exit, st.Millis)
+			_, _ = fmt.Fprintf(&detail, "\n  %-6s %-22s exit %d  %5d ms", j.Key, st.Name, st.Exit, st.Millis)
 		}
 	}
 	p := r.Published[0]
-	return detail + fmt.Sprintf("\npublished %s@%s as %s", p.Image, short(p.Digest), strings.Join(p.Tags, ", ")), nil
+	return detail.String() + fmt.Sprintf("\npublished %s@%s as %s", p.Image, short(p.Digest), strings.Join(p.Tags, ", ")), nil
 }
 
 // logs is the end of a run's log, for a step that failed.
@@ -282,15 +283,15 @@ func handmade() ([]byte, error) {
 
 // audit is the ninth step.
 func (s *story) audit(ctx context.Context) (string, error) {
-	detail := ""
+	var detail strings.Builder
 	for _, args := range [][]string{{"audit", "verify"}, {"status"}, {"why"}} {
 		out, err := s.command(ctx, "ops", args...)
 		if err != nil {
 			return "", err
 		}
-		detail += "$ drawbridge " + strings.Join(args, " ") + "\n" + out
+		_, _ = fmt.Fprintf(&detail, "$ drawbridge %s\n%s", strings.Join(args, " "), out)
 	}
-	return detail, nil
+	return detail.String(), nil
 }
 
 // crash is the tenth step: SIGKILL at 10 %, and the promotion comes to its end.

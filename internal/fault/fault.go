@@ -144,11 +144,8 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // As finds the outermost fault in err's chain; nil when there is none.
 func As(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return nil
+	e, _ := errors.AsType[*Error](err)
+	return e
 }
 
 // KindOf is the kind of the outermost fault in err's chain, Internal when there is none.

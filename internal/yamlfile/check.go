@@ -32,7 +32,7 @@ func (f *File) check(n ast.Node, t reflect.Type, path string, depth int) error {
 	if readsItself(t) {
 		return f.scalar(n, path)
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // every other kind is a single value
 	case reflect.Struct:
 		return f.checkStruct(n, t, path, depth)
 	case reflect.Slice:

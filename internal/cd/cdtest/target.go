@@ -4,6 +4,7 @@ package cdtest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ func (t *Target) Apply(_ context.Context, key cd.Key, d cd.Desired) (cd.Actual, 
 	defer t.mu.Unlock()
 	call := key.String() + " " + d.Environment.Name
 	for _, v := range d.Versions {
-		call += " " + v.Name + "=" + string(rune('0'+v.Weight/100)) + string(rune('0'+v.Weight/10%10)) + string(rune('0'+v.Weight%10))
+		call += fmt.Sprintf(" %s=%d", v.Name, v.Weight)
 	}
 	t.Calls = append(t.Calls, call)
 	for _, v := range d.Versions {
