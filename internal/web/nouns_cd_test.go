@@ -2,7 +2,9 @@ package web_test
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +17,8 @@ import (
 	"drawbridge/internal/cd"
 	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
+	storecd "drawbridge/internal/store/cd"
+	"drawbridge/internal/web"
 	"drawbridge/internal/web/api"
 )
 
@@ -381,4 +385,52 @@ func TestAudit(t *testing.T) {
 		refuse(t, p.site, call{path: path + "?plane=moon", token: viewer}, fault.Invalid, "plane")
 		refuse(t, p.site, call{path: path + "?plane=cd", token: p.secret[identity.Events]}, fault.Forbidden, "")
 	}
+}
+
+// lister is a store that lists events and keeps old versions.
+type lister struct{ *storecd.Store }
+
+func (l lister) Events(ctx context.Context, before int64, limit int) ([]bridge.Event, error) {
+	var out []bridge.Event
+	for id := min(before-1, 3); len(out) < limit && id > 0; id-- {
+		e, err := l.Event(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+func (lister) Document(_ context.Context, _, name string, version int64) ([]byte, error) {
+	if version != 1 {
+		return nil, fault.New(fault.NotFound, "%s has no version %d", name, version)
+	}
+	return []byte(delivery), nil
+}
+
+func TestStoresThatListAndRemember(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	p.apply()
+	for _, v := range []string{"1.0.0", "1.1.0", "1.2.0"} {
+		p.ship(v, true)
+	}
+	if _, err := cd.ApplyDelivery(t.Context(), p.cdStore, "ops", "d.yaml", []byte(delivery+"# again\n"), false); err != nil {
+		t.Fatal(err)
+	}
+	store := lister{p.cdStore}
+	s := serveRoutes(t, slices.Concat(web.EventRoutes(p.bridge, store), web.DeliveryRoutes(store)))
+	viewer := s.secret[identity.Viewer]
+	first := want[api.List[api.Event]](t, s, call{path: "/api/v1/events?limit=2&after=4", token: viewer})
+	if len(first.Items) != 2 || first.Items[0].ID != 3 || first.Next != "2" {
+		t.Errorf("first page %+v", first)
+	}
+	if rest := want[api.List[api.Event]](t, s, call{path: "/api/v1/events?limit=2&after=2", token: viewer}); len(rest.Items) != 1 || rest.Next != "" {
+		t.Errorf("the rest %+v", rest)
+	}
+	if d := want[api.Delivery](t, s, call{path: "/api/v1/deliveries/shop?version=1", token: viewer}); d.Version != 1 || d.Source != delivery {
+		t.Errorf("version 1 is %+v", d)
+	}
+	refuse(t, s, call{path: "/api/v1/deliveries/shop?version=7", token: viewer}, fault.NotFound, "")
 }

@@ -19,6 +19,7 @@ import (
 	"drawbridge/internal/identity"
 	"drawbridge/internal/identity/identitytest"
 	"drawbridge/internal/web"
+	"drawbridge/internal/web/api"
 )
 
 var asBrowser = map[string]string{"Accept": "text/html"}
@@ -61,6 +62,45 @@ func TestPageShowsTheRoad(t *testing.T) {
 		">tools", "No delivery says where it goes", `aria-label="tools"`)
 	if strings.Contains(page, "style=") || strings.Contains(page, "onclick") || strings.Count(page, "<script") != 1 {
 		t.Error("the page has something that its Content-Security-Policy stops")
+	}
+}
+
+// A server with one plane shows its part of the road.
+func TestPageOfOnePlane(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	p.apply()
+	p.push("shop", "alice")
+	p.ship("1.0.0", true)
+	for name, test := range map[string]struct {
+		road        web.Road
+		want, never string
+	}{
+		"ci": {web.Road{CI: p.ciStore}, "The CD plane runs on another server", "handoff"},
+		"cd": {web.Road{CD: p.cdStore, Status: p.cd, Handoffs: p.handoffs}, "drawbridge approve 2", "Commits"},
+	} {
+		s := serveRoutes(t, web.RoadRoutes(test.road))
+		_, body := s.send(t, call{path: "/", token: s.secret[identity.Viewer], header: asBrowser})
+		wants(t, string(body), test.want)
+		if strings.Contains(string(body), test.never) {
+			t.Errorf("the page of %s has %q:\n%s", name, test.never, body)
+		}
+	}
+}
+
+// A page is never larger than what the stores give, so that none seems to be the last.
+func TestLargePages(t *testing.T) {
+	t.Parallel()
+	s := serveRoutes(t, web.HandoffRoutes(nil, func(_ context.Context, q web.HandoffQuery) ([]bridge.Handoff, error) {
+		list := make([]bridge.Handoff, min(q.Limit, 200)) // as the store bounds it
+		for i := range list {
+			list[i].ID = 1000 - int64(i)
+		}
+		return list, nil
+	}))
+	got := want[api.List[api.Handoff]](t, s, call{path: "/api/v1/handoffs?limit=1000", token: s.secret[identity.Viewer]})
+	if len(got.Items) != 200 || got.Next != "801" {
+		t.Errorf("%d items, next %q", len(got.Items), got.Next)
 	}
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,8 +89,8 @@ func collectTraffic(out chan<- prometheus.Metric, list []Traffic) {
 			buckets[b.Limit.Seconds()] = uint64(max(b.Count, 0))
 			count = max(count, uint64(max(b.Count, 0))) // the counters are read one after the other
 		}
-		// The sum of the times is not kept: it is the one figure that a histogram here lacks.
-		out <- prometheus.MustNewConstHistogram(latencyDesc, count, 0, buckets, labels...)
+		// The sum of the times is not kept; what is not known is not 0.
+		out <- prometheus.MustNewConstHistogram(latencyDesc, count, math.NaN(), buckets, labels...)
 	}
 }
 
