@@ -125,7 +125,8 @@ func clean(env []string) []string {
 // kill ends the server as a power cut would.
 func (s *story) kill() {
 	_ = s.server.Process.Kill()
-	_ = <-s.ended // "signal: killed", as it should
+	//nolint:errcheck // "signal: killed", as it should
+	<-s.ended
 }
 
 // end stops the server in order and removes the directory.

@@ -28,11 +28,12 @@ type Target struct {
 func (t *Target) Apply(_ context.Context, key cd.Key, d cd.Desired) (cd.Actual, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	call := key.String() + " " + d.Environment.Name
+	var call strings.Builder
+	_, _ = fmt.Fprintf(&call, "%s %s", key, d.Environment.Name)
 	for _, v := range d.Versions {
-		call += fmt.Sprintf(" %s=%d", v.Name, v.Weight)
+		_, _ = fmt.Fprintf(&call, " %s=%d", v.Name, v.Weight)
 	}
-	t.Calls = append(t.Calls, call)
+	t.Calls = append(t.Calls, call.String())
 	for _, v := range d.Versions {
 		if why := t.sick[v.Image.Digest]; why != "" {
 			return cd.Actual{}, fault.New(fault.Blocked, "%s is not healthy: %s", v.Name, why)
