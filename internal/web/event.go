@@ -39,7 +39,7 @@ func EventRoutes(receiver EventReceiver, store EventReader) []Route {
 			Summary: "Show an event", Response: api.Event{},
 		},
 		{
-			Method: http.MethodGet, Pattern: "/api/v1/events", Action: identity.Read, Handler: listEvents(store),
+			Method: http.MethodGet, Pattern: "/api/v1/events", Action: identity.Read, Handler: h.list,
 			Summary: "List events, newest first", Paged: true, Response: api.Event{},
 		},
 	}
@@ -78,16 +78,14 @@ func (h eventHandlers) show(w http.ResponseWriter, r *http.Request) error {
 	return Reply(w, http.StatusOK, api.EventOf(e))
 }
 
-func listEvents(store EventReader) Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		p, before, err := storePage(r)
-		if err != nil {
-			return err
-		}
-		found, err := store.Events(r.Context(), before, p.Limit)
-		if err != nil {
-			return err
-		}
-		return ReplyPage(w, r, p, each(found, api.EventOf), func(v api.Event) string { return itoa(v.ID) })
+func (h eventHandlers) list(w http.ResponseWriter, r *http.Request) error {
+	p, before, err := storePage(r)
+	if err != nil {
+		return err
 	}
+	found, err := h.store.Events(r.Context(), before, p.Limit)
+	if err != nil {
+		return err
+	}
+	return ReplyPage(w, r, p, each(found, api.EventOf), func(v api.Event) string { return itoa(v.ID) })
 }

@@ -252,6 +252,8 @@ func TestSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	head, environments, _ := strings.Cut(delivery, "environments:")
+	_, triggers, _ := strings.Cut(head, "triggers:")
 	for name, test := range map[string]struct {
 		from, to string
 		ok       bool
@@ -261,8 +263,8 @@ func TestSchema(t *testing.T) {
 		"a wrong kind":     {"kind: Delivery", "kind: Trust", false},
 		"a wrong duration": {"pause: 2s", "pause: soon", false},
 		"a wrong number":   {"required: 1", "required: 0", false},
-		"no triggers":      {delivery[strings.Index(delivery, "triggers:"):strings.Index(delivery, "environments:")], "", true},
-		"no environments":  {delivery[strings.Index(delivery, "environments:"):], "", false},
+		"no triggers":      {"triggers:" + triggers, "", true},
+		"no environments":  {"environments:" + environments, "", false},
 		"no target":        {"    target: {process: {artifact: web, command: [./web]}}\n", "", false},
 		"no artifact":      {"  - {name: web, image: shop/web}\n", "  []\n", false},
 		"no health path":   {"command: [./web]", "health: {interval: 1s}", false},
