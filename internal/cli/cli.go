@@ -83,7 +83,7 @@ func (c *console) complain(err error) {
 
 // flatten is the errors that err joins.
 func flatten(err error) []error {
-	if j, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost joins
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		return j.Unwrap()
 	}
 	return []error{err}

@@ -84,7 +84,7 @@ type remote struct {
 // flags adds --server, --token and -o to cmd.
 func (r *remote) flags(cmd *cobra.Command) {
 	r.connection.flags(cmd)
-	r.format.flag(cmd)
+	r.flag(cmd)
 }
 
 // get reads path into out.

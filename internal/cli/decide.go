@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -79,12 +80,9 @@ func (o *decide) run(ctx context.Context, promotion string) error {
 func (c *console) glance(p api.Promotion) {
 	c.say("promotion %d brings %s %s (release %s) to %s, asked by %s, plan %s:", p.ID, printable(p.Application),
 		printable(p.Version), brief(p.Release), printable(p.Environment), or(printable(p.Requester), "nobody"), p.Plan)
-	text := ""
+	steps := make([]string, len(p.Steps))
 	for i, s := range p.Steps {
-		if i > 0 {
-			text += " → "
-		}
-		text += fmt.Sprintf("%d %s", i+1, printable(s.Text))
+		steps[i] = fmt.Sprintf("%d %s", i+1, printable(s.Text))
 	}
-	c.say("  %s", text)
+	c.say("  %s", strings.Join(steps, " → "))
 }

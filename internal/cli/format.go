@@ -125,14 +125,6 @@ func (c *console) age(t time.Time) string {
 	return short(c.Now().Sub(t))
 }
 
-// ageOf is age for a time that may be missing.
-func (c *console) ageOf(t *time.Time) string {
-	if t == nil {
-		return ""
-	}
-	return c.age(*t)
-}
-
 // when is a moment with its age: "2026-01-02 15:04:05 UTC (3m ago)".
 func (c *console) when(t time.Time) string {
 	if t.IsZero() {

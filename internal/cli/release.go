@@ -63,13 +63,13 @@ func (c *console) evidence(e attest.Evidence) {
 	}
 	found = append(found, pair{"authors", strings.Join(e.Authors, ", ")})
 	if t := e.Tests; t != nil {
-		found = append(found, pair{"tests", fmt.Sprintf("%d passed, %d failed, %d skipped%s", t.Passed, t.Failed, t.Skipped, claimed(t.Observed))})
+		found = append(found, pair{"tests", testsLine(*t)})
 	}
 	if v := e.Coverage; v != nil {
-		found = append(found, pair{"coverage", fmt.Sprintf("%.1f %%%s", v.Line*100, claimed(v.Observed))})
+		found = append(found, pair{"coverage", coverageLine(*v)})
 	}
 	if f := e.Findings; f != nil {
-		found = append(found, pair{"findings", fmt.Sprintf("%d critical, %d high, %d medium, %d low%s", f.Critical, f.High, f.Medium, f.Low, claimed(f.Observed))})
+		found = append(found, pair{"findings", findingsLine(*f)})
 	}
 	if s := e.SBOM; s != nil {
 		found = append(found, pair{"sbom", fmt.Sprintf("%d components (%s)", s.Components, s.Format)})
@@ -84,6 +84,18 @@ func (c *console) evidence(e attest.Evidence) {
 		rows[i] = []string{or(attest.ShortName(a.PredicateType), a.PredicateType), a.Signer, brief(a.Digest.String()), c.age(a.At)}
 	}
 	c.table([]string{"ATTESTATION", "SIGNER", "DIGEST", "AGE"}, rows)
+}
+
+func testsLine(t attest.Tests) string {
+	return fmt.Sprintf("%d tests passed, %d failed, %d skipped%s", t.Passed, t.Failed, t.Skipped, claimed(t.Observed))
+}
+
+func coverageLine(v attest.Coverage) string {
+	return fmt.Sprintf("%.1f %% of the lines covered%s", v.Line*100, claimed(v.Observed))
+}
+
+func findingsLine(f attest.Findings) string {
+	return fmt.Sprintf("%d critical, %d high, %d medium, %d low findings%s", f.Critical, f.High, f.Medium, f.Low, claimed(f.Observed))
 }
 
 // claimed says who vouches for a value.
@@ -107,7 +119,11 @@ func newReleaseVerify(c *console) *cobra.Command {
 			if err := c.show(r.format, v, func() { c.verification(v) }); err != nil || v.OK {
 				return err
 			}
-			return fault.New(fault.Refused, "release %s does not hold: %s", brief(v.Release), v.Refusals[0].Message).
+			why := "the server gives no reason"
+			if len(v.Refusals) > 0 {
+				why = v.Refusals[0].Message
+			}
+			return fault.New(fault.Refused, "release %s does not hold: %s", brief(v.Release), why).
 				WithHint("drawbridge trust show; drawbridge release show %s", brief(v.Release))
 		},
 	}

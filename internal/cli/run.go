@@ -99,10 +99,29 @@ func (c *console) run(r api.Run) {
 			c.table([]string{"  #", "STEP", "STATE", "EXIT", "TOOK", "ATTEMPT", "REASON"}, rows)
 		}
 	}
+	if len(r.Reports) > 0 {
+		c.print("")
+	}
+	for _, rep := range r.Reports {
+		c.print("report of %s: %s", printable(rep.Job), printable(reported(rep)))
+	}
 	for _, p := range r.Published {
 		c.print("")
 		c.print("published %s@%s%s", printable(p.Image), p.Digest, because(strings.Join(p.Tags, ", ")))
 	}
+}
+
+// reported is what a report counts, in one line.
+func reported(r api.Report) string {
+	switch {
+	case r.Tests != nil:
+		return testsLine(*r.Tests)
+	case r.Coverage != nil:
+		return coverageLine(*r.Coverage)
+	case r.Findings != nil:
+		return findingsLine(*r.Findings)
+	}
+	return r.Kind
 }
 
 // because is ": why", or nothing.

@@ -27,7 +27,7 @@ func newRunLogs(c *console) *cobra.Command {
 		Use: "logs RUN", Short: "Print what a run's jobs have written", Args: exactly("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
-	o.connection.flags(cmd)
+	o.flags(cmd)
 	cmd.Flags().StringVar(&o.job, "job", "", "`KEY` of one job (default: all, in their order)")
 	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on until the jobs have ended, then say how the run stands")
 	return cmd

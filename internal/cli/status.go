@@ -51,8 +51,11 @@ func (o *status) run(ctx context.Context, server *client.Client, application str
 		q.Set("application", application)
 	}
 	list, err := collect[api.Status](ctx, server, withQuery("/api/v1/status", q))
-	if err != nil || !o.watch {
-		return either(err, func() error { return o.print(list) })
+	if err != nil {
+		return err
+	}
+	if !o.watch {
+		return o.print(list)
 	}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -69,25 +72,17 @@ func (o *status) run(ctx context.Context, server *client.Client, application str
 		case <-tick.C:
 		}
 		if list, err = collect[api.Status](ctx, server, withQuery("/api/v1/status", q)); err != nil {
-			return either(ignore(ctx, err), func() error { return nil })
+			return ignore(ctx, err)
 		}
 	}
 }
 
-// either is err, or what next returns when there is none.
-func either(err error, next func() error) error {
-	if err != nil {
-		return err
-	}
-	return next()
-}
-
 // ignore is err unless ctx has ended, which explains it.
 func ignore(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // collect reads every item of a list.
