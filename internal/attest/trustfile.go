@@ -10,6 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+
+	"drawbridge/internal/yamlfile"
 )
 
 var signerName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
@@ -19,7 +21,7 @@ var signerName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 // there is one, a suggestion. A policy that parsed is usable: every key and root was read.
 func ParseTrust(file string, src []byte) (Policy, error) {
 	d := document{file}
-	body, err := d.parse(src)
+	body, err := yamlfile.Parse(file, src)
 	if err != nil {
 		return Policy{}, err
 	}
@@ -176,8 +178,8 @@ func (d document) predicates(o object) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if suggestion, ok := match(name, Names()); !ok {
-			return nil, d.at(n, "unknown predicate %q", clip(name)).WithHint("%s", suggestion)
+		if !slices.Contains(Names(), name) {
+			return nil, d.at(n, "unknown predicate %q", clip(name)).WithHint("%s", yamlfile.Suggest(name, Names()))
 		}
 		if slices.Contains(out, name) {
 			return nil, d.at(n, "predicate %s is there twice", name)

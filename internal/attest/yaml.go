@@ -1,25 +1,17 @@
 package attest
 
 import (
-	"errors"
+	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 
 	"drawbridge/internal/fault"
+	"drawbridge/internal/yamlfile"
 )
 
-// Limits of a trust file. The parser needs quadratic time for deep nesting.
-const (
-	maxTrustFile = 1 << 20 // bytes
-	maxYAMLDepth = 32      // nested flow collections, and list marks on one line
-)
-
-// document reads one YAML file with the position of everything in it.
+// document reads one YAML file, by hand: which keys of a signer belong together is more than
+// a struct says, and a trusted root is foreign JSON.
 type document struct{ file string }
 
 // entry is one key of a mapping with its value.
@@ -29,55 +21,6 @@ type entry struct{ key, value ast.Node }
 type object struct {
 	at      ast.Node // for what is missing in it
 	entries map[string]entry
-}
-
-// parse reads the only document of src.
-func (d document) parse(src []byte) (ast.Node, error) {
-	if len(src) > maxTrustFile {
-		return nil, fault.New(fault.TooLarge, "%s has %d bytes; a trust file has at most %d", d.file, len(src), maxTrustFile)
-	}
-	tokens := lexer.Tokenize(string(src))
-	if err := d.guard(tokens); err != nil {
-		return nil, err
-	}
-	f, err := parser.Parse(tokens, 0)
-	if err != nil {
-		var ye yaml.Error
-		if errors.As(err, &ye) && ye.GetToken() != nil {
-			p := ye.GetToken().Position
-			return nil, fault.At(d.file, p.Line, p.Column, "it is no YAML: %s", clip(ye.GetMessage()))
-		}
-		return nil, fault.At(d.file, 1, 1, "it is no YAML")
-	}
-	if len(f.Docs) != 1 || f.Docs[0].Body == nil {
-		return nil, fault.At(d.file, 1, 1, "want one YAML document, not %d", len(f.Docs)).WithHint("start with apiVersion: drawbridge/v1")
-	}
-	return f.Docs[0].Body, nil
-}
-
-// guard refuses, before anything is built, what a trust file has no need of.
-func (d document) guard(tokens token.Tokens) error {
-	depth, line, marks := 0, 0, 0
-	for _, t := range tokens {
-		p := t.Position
-		switch t.Type { //nolint:exhaustive // all other tokens are harmless
-		case token.AnchorType, token.AliasType, token.TagType, token.MergeKeyType, token.MappingKeyType, token.DirectiveType:
-			return fault.At(d.file, p.Line, p.Column, "%q is not understood here", clip(t.Value)).WithHint("write it without anchors, aliases, tags and directives")
-		case token.SequenceStartType, token.MappingStartType:
-			depth++
-		case token.SequenceEndType, token.MappingEndType:
-			depth--
-		case token.SequenceEntryType:
-			if p.Line != line {
-				line, marks = p.Line, 0
-			}
-			marks++
-		}
-		if depth > maxYAMLDepth || marks > maxYAMLDepth {
-			return fault.At(d.file, p.Line, p.Column, "it is nested deeper than %d levels", maxYAMLDepth)
-		}
-	}
-	return nil
 }
 
 // at makes a fault at n.
@@ -106,54 +49,12 @@ func (d document) object(n ast.Node, what string, keys ...string) (object, error
 			o.at = v.Key
 		}
 		name := v.Key.GetToken().Value
-		if suggestion, ok := match(name, keys); !ok {
-			return object{}, d.at(v.Key, "unknown key %q in %s", clip(name), what).WithHint("%s", suggestion)
+		if !slices.Contains(keys, name) {
+			return object{}, d.at(v.Key, "unknown key %q in %s", clip(name), what).WithHint("%s", yamlfile.Suggest(name, keys))
 		}
 		o.entries[name] = entry{v.Key, v.Value}
 	}
 	return o, nil
-}
-
-// match reports whether name is one of known; if not, it suggests what may have been meant.
-func match(name string, known []string) (string, bool) {
-	best, distance := "", 3
-	for _, k := range known {
-		if k == name {
-			return "", true
-		}
-		if n := edits(strings.ToLower(name), strings.ToLower(k)); n < distance {
-			best, distance = k, n
-		}
-	}
-	if best != "" {
-		return "did you mean " + best + "?", false
-	}
-	return "use one of " + strings.Join(known, ", "), false
-}
-
-// edits counts the single-character changes that make b of a; long text counts as far away.
-func edits(a, b string) int {
-	const far = 99
-	if len(a) > 64 || len(b) > 64 {
-		return far
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // text reads a scalar that is text.

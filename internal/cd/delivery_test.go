@@ -45,9 +45,9 @@ func TestDeliveryRefuses(t *testing.T) {
 		"share":             {"errors: 0.05", "errors: 5", "errors must be at least 0 and below 1", "0.05"},
 		"own variable":      {"command: [./web]}}\n  - name: staging", "command: [./web], env: {PORT: \"1\"}}}\n  - name: staging", "PORT is set by the server", "another name"},
 		"listen":            {"command: [./web]}}\n  - name: staging", "command: [./web], listen: here}}\n  - name: staging", `"here" is no address`, "127.0.0.1:0"},
-		"unknown key":       {"auto: true", "auot: true", `unknown key "auot"`, `did you mean "auto"?`},
-		"key of the design": {"auto: true", "soak: 10m", `unknown key "soak"`, "known keys here"},
-		"misspelt kind":     {"{process: {artifact: web, command: [./web]}}\n  - name: staging", "{procss: {artifact: web}}\n  - name: staging", `unknown key "procss"`, `did you mean "process"?`},
+		"unknown key":       {"auto: true", "auot: true", `unknown key "auot"`, `did you mean auto?`},
+		"key of the design": {"auto: true", "soak: 10m", `unknown key "soak"`, "use one of"},
+		"misspelt kind":     {"{process: {artifact: web, command: [./web]}}\n  - name: staging", "{procss: {artifact: web}}\n  - name: staging", `unknown key "procss"`, `did you mean process?`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := strings.Replace(delivery, c.old, c.new, 1)

@@ -21,8 +21,6 @@ func (f *File) check(n ast.Node, t reflect.Type, path string, depth int) error {
 		return f.fault(n, "the file nests deeper than %d", maxDepth)
 	}
 	switch n.(type) {
-	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
-		return f.fault(n, "anchors, aliases and merge keys are not read").WithHint("write the value out")
 	case *ast.NullNode, nil:
 		return nil
 	}
@@ -69,9 +67,6 @@ func (f *File) checkStruct(n ast.Node, t reflect.Type, path string, depth int) e
 	}
 	seen := map[string]bool{}
 	for _, v := range m {
-		if _, merge := v.Key.(*ast.MergeKeyNode); merge {
-			return f.fault(v.Key, "anchors, aliases and merge keys are not read").WithHint("write the value out")
-		}
 		key := strings.Trim(v.Key.String(), `"'`)
 		field, ok := fieldOf(t, key)
 		if !ok {
@@ -89,12 +84,9 @@ func (f *File) checkStruct(n ast.Node, t reflect.Type, path string, depth int) e
 }
 
 func (f *File) unknown(n ast.Node, key string, t reflect.Type, path string) error {
-	e := f.fault(n, "unknown key %q%s", key, in(path))
+	e := f.fault(n, "unknown key %.80q%s", key, in(path))
 	e.Field = join(path, key)
-	if best := nearest(key, keys(t)); best != "" {
-		return e.WithHint("did you mean %q?", best)
-	}
-	return e.WithHint("known keys here: %s", strings.Join(keys(t), ", "))
+	return e.WithHint("%s", Suggest(key, keys(t)))
 }
 
 func (f *File) scalar(n ast.Node, path string) error {
@@ -173,9 +165,21 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
+// Suggest is what to tell somebody who wrote word where one of known was wanted.
+func Suggest(word string, known []string) string {
+	if best := nearest(word, known); best != "" {
+		return "did you mean " + best + "?"
+	}
+	return "use one of " + strings.Join(known, ", ")
+}
+
 // nearest is the word of list within two edits of key, "" when there is none.
 func nearest(key string, list []string) string {
+	const longest = 64 // what is longer is far from every key
 	best, least := "", 3
+	if len(key) > longest {
+		return ""
+	}
 	for _, w := range list {
 		if d := distance(strings.ToLower(key), strings.ToLower(w)); d < least {
 			best, least = w, d

@@ -10,11 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"drawbridge/internal/fault"
 )
@@ -31,30 +34,65 @@ type File struct {
 // Decode reads src, one YAML document, into v, a pointer to a struct. The name stands in
 // the positions of faults. Every fault is of kind Invalid, or TooLarge.
 func Decode(name string, src []byte, v any) (*File, error) {
-	if len(src) > MaxSize {
-		return nil, fault.New(fault.TooLarge, "%s: a file has at most %d bytes, not %d", name, MaxSize, len(src))
-	}
-	parsed, err := parser.ParseBytes(src, 0)
+	root, err := Parse(name, src)
 	if err != nil {
-		return nil, place(name, err)
-	}
-	docs := documents(parsed)
-	switch len(docs) {
-	case 0:
-		return nil, fault.At(name, 1, 1, "the file is empty")
-	case 1:
-	default:
-		line, column := position(docs[1])
-		return nil, fault.At(name, line, column, "a second document; write each into a file of its own")
-	}
-	f := &File{name: name, root: docs[0]}
-	if err := f.check(docs[0], reflect.TypeOf(v).Elem(), "", 0); err != nil {
 		return nil, err
 	}
-	if err := yaml.NodeToValue(docs[0], v, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
+	f := &File{name: name, root: root}
+	if err := f.check(root, reflect.TypeOf(v).Elem(), "", 0); err != nil {
+		return nil, err
+	}
+	if err := yaml.NodeToValue(root, v, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
 		return nil, place(name, err)
 	}
 	return f, nil
+}
+
+// Parse reads src, one YAML document without anchors, aliases, tags and directives, for
+// who walks it by himself. The faults are those of Decode.
+func Parse(name string, src []byte) (ast.Node, error) {
+	if len(src) > MaxSize {
+		return nil, fault.New(fault.TooLarge, "%s has %d bytes; a file has at most %d", name, len(src), MaxSize)
+	}
+	tokens := lexer.Tokenize(string(src))
+	if err := guard(name, tokens); err != nil {
+		return nil, err
+	}
+	parsed, err := parser.Parse(tokens, 0)
+	if err != nil {
+		return nil, place(name, err)
+	}
+	docs := slices.DeleteFunc(parsed.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
+	if len(docs) != 1 {
+		return nil, fault.At(name, 1, 1, "want one YAML document, not %d", len(docs)).WithHint("start with apiVersion: drawbridge/v1")
+	}
+	return docs[0].Body, nil
+}
+
+// guard refuses, before anything is built, what a file of ours has no need of. The parser
+// needs quadratic time for deep nesting.
+func guard(name string, tokens token.Tokens) error {
+	depth, line, marks := 0, 0, 0
+	for _, t := range tokens {
+		p := t.Position
+		switch t.Type { //nolint:exhaustive // all other tokens are harmless
+		case token.AnchorType, token.AliasType, token.TagType, token.MergeKeyType, token.MappingKeyType, token.DirectiveType:
+			return fault.At(name, p.Line, p.Column, "%.40q is not understood here", t.Value).WithHint("write it without anchors, aliases, tags and directives")
+		case token.SequenceStartType, token.MappingStartType:
+			depth++
+		case token.SequenceEndType, token.MappingEndType:
+			depth--
+		case token.SequenceEntryType:
+			if p.Line != line {
+				line, marks = p.Line, 0
+			}
+			marks++
+		}
+		if depth > maxDepth || marks > maxDepth {
+			return fault.At(name, p.Line, p.Column, "it is nested deeper than %d levels", maxDepth)
+		}
+	}
+	return nil
 }
 
 // At makes an Invalid fault at the value that path names, for example
@@ -66,24 +104,14 @@ func (f *File) At(path, format string, args ...any) *fault.Error {
 	return e
 }
 
-func documents(parsed *ast.File) []ast.Node {
-	var nodes []ast.Node
-	for _, d := range parsed.Docs {
-		if d.Body != nil {
-			nodes = append(nodes, d.Body)
-		}
-	}
-	return nodes
-}
-
 // place turns an error of the YAML library into a fault at its position.
 func place(name string, err error) error {
 	var at yaml.Error
 	if errors.As(err, &at) && at.GetToken() != nil {
 		p := at.GetToken().Position
-		return fault.At(name, p.Line, p.Column, "%s", at.GetMessage())
+		return fault.At(name, p.Line, p.Column, "it is no YAML of ours: %.200s", at.GetMessage())
 	}
-	return fault.At(name, 0, 0, "%s", err)
+	return fault.At(name, 1, 1, "it is no YAML of ours: %.200s", err.Error())
 }
 
 func position(n ast.Node) (line, column int) {

@@ -55,18 +55,20 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ src, want, hint string }{
-		"unknown key":  {"name: a\nstags: []\n", `x.yaml:2:1: unknown key "stags"`, `did you mean "stages"?`},
-		"far key":      {"name: a\nzzzzzzzz: 1\n", `x.yaml:2:1: unknown key "zzzzzzzz"`, "known keys here: name, stages, env"},
-		"nested key":   {"stages:\n  - nam: dev\n", `x.yaml:2:5: unknown key "nam" in stages`, `did you mean "name"?`},
+		"unknown key":  {"name: a\nstags: []\n", `x.yaml:2:1: unknown key "stags"`, `did you mean stages?`},
+		"far key":      {"name: a\nzzzzzzzz: 1\n", `x.yaml:2:1: unknown key "zzzzzzzz"`, "use one of name, stages, env"},
+		"nested key":   {"stages:\n  - nam: dev\n", `x.yaml:2:5: unknown key "nam" in stages`, `did you mean name?`},
 		"not a list":   {"stages: 3\n", "x.yaml:1:9: stages must be a list", ""},
 		"not a scalar": {"name: {a: b}\n", "x.yaml:1:8: name must be a single value", ""},
 		"wrong type":   {"stages: [{weight: many}]\n", "x.yaml:1:19: ", ""},
 		"bad duration": {"stages:\n  - pause: soon\n", "x.yaml", ""},
 		"syntax":       {"name: [\n", "x.yaml:1:7: ", ""},
-		"empty":        {"", "x.yaml:1:1: the file is empty", ""},
-		"two docs":     {"name: a\n---\nname: b\n", "x.yaml:3:1: a second document", ""},
+		"empty":        {"", "x.yaml:1:1: want one YAML document, not 0", "start with apiVersion: drawbridge/v1"},
+		"two docs":     {"name: a\n---\nname: b\n", "x.yaml:1:1: want one YAML document, not 2", "start with apiVersion: drawbridge/v1"},
 		"twice":        {"name: a\nname: b\n", "x.yaml:2:1: ", ""},
-		"alias":        {"env: &a {x: y}\nname: z\n", "x.yaml:1:6: anchors", "write the value out"},
+		"alias":        {"env: &a {x: y}\nname: z\n", "x.yaml:1:6: \"&\" is not understood here", "write it without anchors, aliases, tags and directives"},
+		"deep":         {strings.Repeat("[", 100_000), "x.yaml:1:33: it is nested deeper than 32 levels", ""},
+		"deep list":    {strings.Repeat("- ", 100_000), "x.yaml:1:65: it is nested deeper than 32 levels", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r root
