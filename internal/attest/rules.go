@@ -137,17 +137,15 @@ func (j *judge) checkRequired() {
 		switch {
 		case got[name]:
 		case empty[name] != "":
-			j.refuse(RuleMissing, typeOf(name), empty[name], "%s; require %s", empty[name], j.required())
+			j.refuse(RuleMissing, typeOf(name), empty[name], "%s", empty[name])
 		default:
-			j.refuse(RuleMissing, typeOf(name), j.found(), "no %s: %s; require %s", name, j.found(), j.required())
+			j.refuse(RuleMissing, typeOf(name), j.found(), "no %s: %s", name, j.found())
 		}
 	}
 	if len(got) == 0 && len(j.demand.Require) == 0 {
 		j.refuse(RuleMissing, "", j.found(), "nobody vouches for %s: %s; want one by %s", j.image(), j.found(), strings.Join(j.demand.Signers, ", "))
 	}
 }
-
-func (j *judge) required() string { return strings.Join(j.demand.Require, ", ") }
 
 func typeOf(name string) string {
 	for _, k := range kinds {
