@@ -23,7 +23,7 @@ RACE  := -race
 CGO   := 1
 endif
 
-.PHONY: help build demo test check e2e vet lint vuln generate generated bench fuzz clean
+.PHONY: help build demo seed test check e2e vet lint vuln generate generated bench fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,16 @@ help: ## Show this list
 build: ## Build bin/drawbridge, static and reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/drawbridge ./cmd/drawbridge
 
-demo: build ## Tell the whole story, commit to production (ARGS=--exit ends it by itself)
-	bin/drawbridge demo $(ARGS)
+demo: build seed ## Tell the whole story, commit to production (ARGS=--exit ends it by itself)
+	bin/drawbridge demo --seed-cache "$(SEED_CACHE)" $(ARGS)
+
+# What the sample's build, vet and tests compile of Go's own library, once per machine: the
+# demo's first run copies it instead of compiling for half a minute.
+SEED_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/drawbridge/go-build
+seed:
+	@mkdir -p "$(SEED_CACHE)" && cd examples/shop && \
+	export CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOCACHE="$(SEED_CACHE)" && \
+	$(GO) vet ./... && $(GO) test -coverprofile=/dev/null ./... >/dev/null && $(GO) build -trimpath -o /dev/null .
 
 test: ## Run every test, with the race detector where there is a C compiler
 	@$(if $(RACE),,echo "make: no C compiler: the tests run without the race detector (apt-get install gcc libc6-dev)" >&2)
