@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"drawbridge/internal/bridge"
@@ -174,12 +175,16 @@ func (s *Store) outcome(ctx context.Context, tx *store.Tx, q *sqlc.Queries, o br
 	return nil
 }
 
-// clip keeps an audit detail short; the handoff's row has it whole.
+// clipped is how many bytes of a text are kept where it is cut.
+const clipped = 2000
+
+// clip cuts a text to what a column or an audit detail keeps, and makes it one that the
+// database takes: a reason may quote what a program printed.
 func clip(s string) string {
-	if len(s) > 2000 {
-		return s[:2000] + "…"
+	if len(s) > clipped {
+		s = strings.ToValidUTF8(s[:clipped], "") + "…"
 	}
-	return s
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 func verb(s bridge.HandoffState) string {

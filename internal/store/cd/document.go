@@ -63,9 +63,12 @@ func (s *Store) putDocument(ctx context.Context, tx *store.Tx, q *sqlc.Queries, 
 	if row.Version != version-1 {
 		return fault.New(fault.Conflict, "%s %s has version %d meanwhile", kind, name, row.Version).WithHint("apply it again")
 	}
-	err = q.InsertDocument(ctx, sqlc.InsertDocumentParams{Kind: kind, Name: name, Version: version, Body: body, Actor: actor, AtMs: store.Millis(s.db.Now())})
+	n, err := q.InsertDocument(ctx, sqlc.InsertDocumentParams{Kind: kind, Name: name, Version: version, Body: body, Actor: actor, AtMs: store.Millis(s.db.Now())})
 	if err != nil {
 		return fmt.Errorf("insert %s %s: %w", kind, name, err)
+	}
+	if n == 0 { // another replica wrote it in this instant: its row is not to be seen in here
+		return fault.New(fault.Conflict, "%s %s has version %d meanwhile", kind, name, version).WithHint("apply it again")
 	}
 	action := "delivery.apply"
 	if kind == kindTrust {

@@ -140,7 +140,7 @@ func (s *Store) open(ctx context.Context, tx *store.Tx, q *sqlc.Queries, p cd.Pr
 	}
 	a := entry(orDrawbridge(first.Actor), "promotion.open", subject(p.ID))
 	a.Application, a.Environment, a.Chain = ref.Application, ref.Name, p.Chain
-	a.Detail = map[string]string{"release": p.Plan.Release, "version": p.Plan.Version, "plan": p.PlanDigest.String(), "cause": string(first.Kind), "note": first.Note}
+	a.Detail = map[string]string{"release": p.Plan.Release, "version": p.Plan.Version, "plan": p.PlanDigest.String(), "cause": string(first.Kind), "note": clip(first.Note)}
 	if err := tx.Record(ctx, a); err != nil {
 		return p, false, err
 	}
@@ -166,7 +166,7 @@ func join(ctx context.Context, tx *store.Tx, q *sqlc.Queries, row sqlc.Promotion
 	}
 	a := entry(orDrawbridge(cause.Actor), "promotion.join", subject(there.ID))
 	a.Application, a.Environment, a.Chain = there.Environment().Application, there.Environment().Name, there.Chain
-	a.Detail = map[string]string{"cause": string(cause.Kind), "note": cause.Note}
+	a.Detail = map[string]string{"cause": string(cause.Kind), "note": clip(cause.Note)}
 	return there, tx.Record(ctx, a)
 }
 

@@ -100,8 +100,9 @@ func (q *Queries) DropImages(ctx context.Context, application string) error {
 	return err
 }
 
-const insertDocument = `-- name: InsertDocument :exec
+const insertDocument = `-- name: InsertDocument :execrows
 INSERT INTO document (kind, name, version, body, actor, at_ms) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
 `
 
 type InsertDocumentParams struct {
@@ -113,8 +114,8 @@ type InsertDocumentParams struct {
 	AtMs    int64
 }
 
-func (q *Queries) InsertDocument(ctx context.Context, arg InsertDocumentParams) error {
-	_, err := q.db.ExecContext(ctx, insertDocument,
+func (q *Queries) InsertDocument(ctx context.Context, arg InsertDocumentParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, insertDocument,
 		arg.Kind,
 		arg.Name,
 		arg.Version,
@@ -122,7 +123,10 @@ func (q *Queries) InsertDocument(ctx context.Context, arg InsertDocumentParams) 
 		arg.Actor,
 		arg.AtMs,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const insertImage = `-- name: InsertImage :exec
