@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"drawbridge/internal/ci"
 	"drawbridge/internal/sandbox"
 	"drawbridge/internal/sandbox/sandboxtest"
@@ -33,6 +35,11 @@ func surround(t *testing.T, s *sandbox.Sandbox, dir string) world {
 	if err := os.WriteFile(filepath.Join(dir, "cd.db"), []byte("rows"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	fd, err := unix.Open(w.secret, unix.O_RDONLY, 0) // as if the server had got it from what started it: not to be closed at exec
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
 	other := sandboxtest.Open(t, s, ci.JobSpec{ID: "victim"})
 	sandboxtest.Shell(t, other, "echo "+secretText+" > secret; sleep 1000 & :")
 	tcp := listen(t, "tcp", "127.0.0.1:0")
@@ -108,6 +115,7 @@ func (w world) table() []attack {
 		{"list", w.dir, true},
 		{"list", filepath.Join(w.dir, "jobs"), true},
 		{"read", "/proc/1/root" + w.secret, false},
+		{"inherited", secretText, true},
 		{"read", "/etc/shadow", false},
 		{"read", "/root/.bashrc", false},
 		{"find env", "PATH=" + os.Getenv("PATH"), true},

@@ -50,6 +50,7 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
 // kind Unavailable when this machine does not let it.
 func (s *Sandbox) start(spec cellSpec) (*cell, error) {
 	l := s.limitsOr(spec.limits)
+	l.pids += pid1.Threads
 	spec.setup.PIDs, spec.setup.Hostname = l.pids, "sandbox"
 	group, err := s.groups.create(l)
 	if err != nil {
@@ -91,7 +92,7 @@ func (s *Sandbox) limitsOr(l limits) limits {
 }
 
 // command is our own program as PID 1 of new namespaces. It begins with every capability
-// over them, as the user that the steps will be, and with an empty environment.
+// over them, as the user that the steps will be, and without the server's environment.
 func (s *Sandbox) command(spec cellSpec, socket *os.File) *exec.Cmd {
 	flags := uintptr(namespaces)
 	if !spec.setup.Network {
@@ -114,7 +115,8 @@ func (s *Sandbox) command(spec cellSpec, socket *os.File) *exec.Cmd {
 		attr.Credential = &syscall.Credential{Uid: pid1.UID, Gid: pid1.GID}
 	}
 	return &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{pid1.Marker}, Env: []string{}, Dir: "/",
+		Path: "/proc/self/exe", Args: []string{pid1.Marker}, Dir: "/",
+		Env:        []string{"GOMAXPROCS=2"}, // few threads, however many processors there are
 		ExtraFiles: []*os.File{socket}, SysProcAttr: attr,
 	}
 }

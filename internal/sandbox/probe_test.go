@@ -29,6 +29,7 @@ var attacks = map[string]func(arg string) error{
 	"create in": func(dir string) error { return os.WriteFile(filepath.Join(dir, "evil"), []byte("x"), 0o600) },
 	"find env":  findInProc("environ"),
 	"find cmd":  findInProc("cmdline"),
+	"inherited": inherited,
 	"kill": func(pid string) error {
 		n, err := strconv.Atoi(pid)
 		return errors.Join(err, syscall.Kill(n, 0))
@@ -124,6 +125,17 @@ func findInProc(file string) func(string) error {
 		}
 		return fmt.Errorf("not in %d processes", len(all))
 	}
+}
+
+// inherited reads every descriptor that the process began with, looking for a text.
+func inherited(text string) error {
+	buf := make([]byte, 4096)
+	for fd := 3; fd < 300; fd++ {
+		if n, err := unix.Pread(fd, buf, 0); err == nil && bytes.Contains(buf[:n], []byte(text)) {
+			return nil
+		}
+	}
+	return errors.New("in no descriptor")
 }
 
 func dial(network string) func(string) error {

@@ -10,6 +10,7 @@ package pid1
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -55,9 +56,14 @@ func Main() {
 	if err != nil {
 		exit(err)
 	}
+	// What the server itself was started with may have come along: no step is to have it.
+	if err := unix.CloseRange(SocketFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		exit(fmt.Errorf("keeping inherited files: %w", err))
+	}
 	if err := unhandle(); err != nil {
 		exit(err)
 	}
+	gather()
 	in := &inside{conn: conn}
 	in.ended = sync.NewCond(&in.mu)
 	if err := build(spec, files); err != nil {
@@ -75,6 +81,26 @@ func Main() {
 	for o := range requests {
 		in.do(o)
 	}
+}
+
+// Threads is how many threads PID 1 has at most, beside the processes that a sandbox may have.
+const Threads = 16
+
+// gather makes the runtime start threads, which it keeps, for later: a step that takes all
+// the processes that a sandbox may have must not keep PID 1 from ending it.
+func gather() {
+	var all, here sync.WaitGroup
+	const spare = 8
+	here.Add(spare)
+	for range spare {
+		all.Go(func() {
+			runtime.LockOSThread() // a thread for each, as long as all are here
+			defer runtime.UnlockOSThread()
+			here.Done()
+			here.Wait()
+		})
+	}
+	all.Wait()
 }
 
 // unhandle takes the Go runtime's handlers away, but those that it cannot do without. A signal

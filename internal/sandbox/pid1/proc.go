@@ -17,6 +17,12 @@ type process struct {
 
 func (p process) alive() bool { return p.state != 'Z' && p.state != 'X' }
 
+// program names what the process is and runs: it changes with exec, and with the process.
+func (p process) program() string {
+	exe, _ := os.Readlink("/proc/" + strconv.Itoa(p.pid) + "/exe") // "" for one that has ended or hides
+	return strconv.FormatUint(p.start, 10) + " " + exe
+}
+
 // processes lists every process of the sandbox but PID 1.
 func processes() []process {
 	dir, err := os.Open("/proc")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +23,9 @@ const (
 	codeNotExecutable = 126
 )
 
+// reminder is how often the processes of a step that is to end are looked at again.
+const reminder = 50 * time.Millisecond
+
 // oomScore makes the kernel end a step before PID 1 when memory is short.
 const oomScore = "500"
 
@@ -29,6 +33,7 @@ const oomScore = "500"
 type step struct {
 	pid      int
 	before   map[int]uint64 // processes that were there before it, with their start times
+	told     map[int]string // processes that were told to end, with the program that they were
 	stopping bool
 	status   *syscall.WaitStatus // set when the command itself has ended
 	cpu      time.Duration
@@ -54,7 +59,7 @@ func (in *inside) run(o order) (*wire.Exit, error) {
 		return nil, fmt.Errorf("opening %s: %w", os.DevNull, err)
 	}
 	defer null.Close() //nolint:errcheck // opened for reading
-	s := &step{before: make(map[int]uint64)}
+	s := &step{before: make(map[int]uint64), told: make(map[int]string)}
 	for _, p := range processes() {
 		s.before[p.pid] = p.start
 	}
@@ -74,13 +79,7 @@ func (in *inside) run(o order) (*wire.Exit, error) {
 		_ = f.Close() // else its reader would wait for PID 1 too
 	}
 	in.step = s
-	for s.status == nil {
-		in.ended.Wait()
-	}
-	if s.stopping {
-		s.term() // what was born while the tree was told has not heard it
-	}
-	for s.stopping && len(s.tree()) > 0 {
+	for s.status == nil || (s.stopping && len(s.tree()) > 0) {
 		in.ended.Wait()
 	}
 	in.step = nil
@@ -171,16 +170,40 @@ func (in *inside) stop(sig syscall.Signal) {
 	if sig == syscall.SIGKILL {
 		s.kill()
 	} else {
-		s.term()
+		for _, p := range s.tree() {
+			s.tell(p)
+		}
+		go in.remind(s)
 	}
 	in.ended.Broadcast()
 }
 
-// term tells the step's tree to end.
-func (s *step) term() {
-	for _, pid := range s.tree() {
-		_ = syscall.Kill(pid, syscall.SIGTERM) // it may be gone
-		_ = syscall.Kill(pid, syscall.SIGCONT) // a stopped process would not see it
+// tell sends TERM to a process and notes which program it was then.
+func (s *step) tell(p process) {
+	s.told[p.pid] = p.program()
+	_ = syscall.Kill(p.pid, syscall.SIGTERM) // it may be gone
+	_ = syscall.Kill(p.pid, syscall.SIGCONT) // a stopped process would not see it
+}
+
+// remind tells those again, until the step has ended, that cannot have heard: a process that has become another
+// program since, for its shell's handler took the signal before exec, and an orphan that was born
+// while the tree was told. What a process that has heard starts in order to clean up is left alone.
+func (in *inside) remind(s *step) {
+	for {
+		time.Sleep(reminder)
+		in.mu.Lock()
+		if in.step != s {
+			in.mu.Unlock()
+			return
+		}
+		for _, p := range s.tree() {
+			was, told := s.told[p.pid]
+			if (told && was != p.program()) || (!told && p.parent == 1 && s.status != nil) {
+				s.tell(p)
+			}
+		}
+		in.ended.Broadcast()
+		in.mu.Unlock()
 	}
 }
 
@@ -188,12 +211,12 @@ func (s *step) term() {
 // the whole job its processes: kill(-1) is atomic.
 func (s *step) kill() {
 	for range 20 {
-		pids := s.tree()
-		if len(pids) == 0 {
+		left := s.tree()
+		if len(left) == 0 {
 			return
 		}
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
+		for _, p := range left {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL) // it may be gone
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -202,7 +225,7 @@ func (s *step) kill() {
 
 // tree lists the living processes of the step: all but PID 1 and what was there before
 // it, with that's children. A process that has left its parent and its session is found too.
-func (s *step) tree() []int {
+func (s *step) tree() []process {
 	all := processes()
 	older := make(map[int]bool, len(s.before))
 	for _, p := range all {
@@ -218,11 +241,5 @@ func (s *step) tree() []int {
 			}
 		}
 	}
-	var pids []int
-	for _, p := range all {
-		if !older[p.pid] && p.alive() {
-			pids = append(pids, p.pid)
-		}
-	}
-	return pids
+	return slices.DeleteFunc(all, func(p process) bool { return older[p.pid] || !p.alive() })
 }
