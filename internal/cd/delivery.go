@@ -87,7 +87,7 @@ type CanaryStep struct {
 
 // UndoSpec says by which figures a canary is undone without a person.
 type UndoSpec struct {
-	Errors   float64  `json:"errors" jsonschema:"description=Share of the candidate's requests that may fail: 0 to 1."`
+	Errors   float64  `json:"errors,omitempty" jsonschema:"description=Share of the candidate's requests that may fail\\, 0 to 1; omitted: none may."`
 	Requests int64    `json:"requests,omitempty" jsonschema:"description=Requests that the candidate must have answered before a pause ends."`
 	Timeout  Duration `json:"timeout,omitempty" jsonschema:"description=How long a pause waits for those requests before it is undone; omitted: 10m."`
 }
