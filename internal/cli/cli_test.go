@@ -260,3 +260,27 @@ func FuzzLint(f *testing.F) {
 		}
 	})
 }
+
+// The token that lies in a data directory goes to the server of that directory alone.
+func TestFoundTokenStaysAtHome(t *testing.T) {
+	got := make(chan string, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("Authorization")
+		_, _ = io.WriteString(w, `{"items": []}`)
+	}))
+	defer s.Close()
+	dir := t.TempDir()
+	for address, want := range map[string]string{s.URL: "Bearer secret", "http://127.0.0.1:1": ""} {
+		for name, text := range map[string]string{"address": address, "admin.token": "secret"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code := cli.Run(t.Context(), []string{"token", "list", "--server", s.URL}, cli.IO{
+			Out: io.Discard, Err: io.Discard, Getenv: func(name string) string { return map[string]string{"DRAWBRIDGE_DATA": dir}[name] },
+		})
+		if sent := <-got; code != 0 || sent != want {
+			t.Errorf("the directory of %s: code %d, the server got %q, want %q", address, code, sent, want)
+		}
+	}
+}
