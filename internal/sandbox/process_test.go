@@ -42,7 +42,7 @@ func run(t *testing.T, s *sandbox.Sandbox, root, id, script string) (*sandbox.Pr
 	t.Helper()
 	out := &sandboxtest.Output{}
 	p, err := s.Start(t.Context(), sandbox.ProcessSpec{
-		ID: id, Root: root, HostTools: true, Command: []string{"sh", "-c", script}, Stdout: writer{out}, Stderr: writer{out},
+		ID: id, Root: root, HostTools: true, Command: []string{"sh", "-c", script}, Stdout: writer{out},
 	})
 	if err != nil {
 		t.Fatal(err)
