@@ -23,10 +23,10 @@ RACE  := -race
 CGO   := 1
 endif
 
-.PHONY: help build demo seed test check e2e vet lint vuln generate generated bench fuzz clean
+.PHONY: help build demo seed test check e2e vet lint vuln generate generated bench microbench fuzz clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/drawbridge, static and reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/drawbridge ./cmd/drawbridge
@@ -72,10 +72,13 @@ generate: ## Make the SQL code again from its queries
 generated: ## Fail when the SQL code is not what its queries make
 	@for config in $$(git ls-files '*sqlc.yaml'); do $(TOOL) sqlc diff -f $$config || { echo "$$config: run make generate" >&2; exit 1; }; done
 
+bench: build ## Measure the whole against plain baselines (ARGS="-only push -write docs/benchmarks.md")
+	$(GO) run ./bench -program bin/drawbridge $(ARGS)
+
 BENCH   ?= .
-bench: ## Run the benchmarks (BENCH=REGEXP chooses)
+microbench: ## Run the packages' benchmarks (BENCH=REGEXP chooses)
 	@CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem \
-		$$(grep -rl '^func Benchmark' --include=*_test.go . | xargs -n 1 dirname | sort -u)
+		$$(grep -rl '^func Benchmark' --include=*_test.go internal | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 
 FUZZTIME ?= 30s
 fuzz: ## Fuzz each target for FUZZTIME (30s)

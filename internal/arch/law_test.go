@@ -51,13 +51,14 @@ var units = []unit{
 
 	{path: "cmd", may: []string{"internal/cli", "internal/sandbox"}, why: "main starts the sandbox's entry or the command line, nothing else"},
 	{path: "e2e", may: []string{"internal", "cmd", "examples"}, test: true, why: "stories may use everything"},
+	{path: "bench", may: []string{"internal", "examples"}, test: true, why: "measurements may use everything"},
 	{path: "examples", why: "examples stand for a user's code"},
 	{path: "internal/arch", why: "arch holds nothing but tests"},
 }
 
 // importers says who may import a package that few may, whatever their own rows say.
 var importers = map[string][]string{
-	"internal/app": {"internal/cli", "cmd", "e2e"},
+	"internal/app": {"internal/cli", "cmd", "e2e", "bench"},
 	"internal/cli": {"cmd", "e2e"},
 }
 

@@ -38,7 +38,7 @@ func TestPlanted(t *testing.T) {
 		"adapter knows adapter":   {"imports", "internal/forge/x.go", `import _ "drawbridge/internal/registry"`, "adapters do not know each other"},
 		"store knows a plane":     {"imports", "internal/store/x.go", `import _ "drawbridge/internal/ci"`, "knows no plane"},
 		"web knows adapter":       {"imports", "internal/web/x.go", `import _ "drawbridge/internal/store/cd"`, "come"},
-		"app is imported":         {"imports", "internal/web/x.go", `import _ "drawbridge/internal/app"`, "only internal/cli, cmd, e2e may"},
+		"app is imported":         {"imports", "internal/web/x.go", `import _ "drawbridge/internal/app"`, "only internal/cli, cmd, e2e, bench may"},
 		"a fake in the product":   {"imports", "internal/app/x.go", `import _ "drawbridge/internal/ci/citest"`, "stays out of the product"},
 		"no row":                  {"imports", "internal/surprise/x.go", ``, "internal/surprise has no row"},
 		"nobody's library":        {"imports", "internal/web/x.go", `import _ "github.com/acme/left-pad"`, "no row names an owner"},
