@@ -44,7 +44,7 @@ func ProblemOf(err error, requestID string) Problem {
 	p.Type, p.Title, p.Status = "urn:drawbridge:fault:"+string(p.Kind), titles[p.Kind], p.Kind.Status()
 	f := fault.As(err)
 	if f == nil || p.Kind == fault.Internal {
-		p.Detail, p.Hint = "internal error", "find request_id in the server's log"
+		p.Detail, p.Hint = "internal error", "find requestId in the server's log"
 		return p
 	}
 	p.Detail, p.Hint, p.Field = f.Message, f.Hint, f.Field
