@@ -165,7 +165,7 @@ func (s *server) serve(ctx context.Context, h *web.Server, l net.Listener) error
 	if err := writeFile(filepath.Join(s.data, "address"), []byte(s.url+"\n"), 0o644); err != nil {
 		return err
 	}
-	s.log.Info("ready", slog.String("address", s.url), slog.String("data", s.data))
+	s.log.Info("ready", slog.String("address", s.url), slog.String("listen", l.Addr().String()), slog.String("data", s.data))
 	s.cfg.Ready(s.url)
 	err := g.Wait()
 	stopHTTP()
