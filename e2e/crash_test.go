@@ -119,8 +119,10 @@ func (c *chaos) pusher(ctx context.Context) {
 	}
 }
 
-// built waits until the commit's run has ended.
+// built waits until the commit's run has ended, for a while.
 func (c *chaos) built(ctx context.Context, commit string) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
 	for pauses(ctx, 100*time.Millisecond) {
 		var page api.List[api.Run]
 		if c.api("alice").Get(ctx, "/api/v1/runs?limit=20", &page) != nil {
