@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -68,17 +69,35 @@ func (m mirrored) List(ctx context.Context, after int64, limit int) ([]identity.
 	return m.first.List(ctx, after, limit)
 }
 
-// firstToken writes DIR/admin.token when nobody has a token yet.
+// firstToken writes DIR/admin.token when nobody has a token yet. A server that was killed
+// before it wrote the file has a token whose secret nobody knows: that one is revoked, and
+// another made.
 func firstToken(ctx context.Context, dir string, tokens *identity.Tokens) error {
-	list, err := tokens.List(ctx, 0, 1)
-	if err != nil || len(list) > 0 {
+	path := filepath.Join(dir, "admin.token")
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	list, err := tokens.List(ctx, 0, identity.MaxPage)
+	if err != nil {
 		return err
+	}
+	for _, t := range list {
+		if !t.First() && t.By != identity.ServerName {
+			return nil // a person has one, or had
+		}
+	}
+	for _, t := range list {
+		if t.First() && t.Revoked.IsZero() {
+			if _, err := tokens.Revoke(ctx, t.ID, identity.ServerName); err != nil {
+				return err
+			}
+		}
 	}
 	_, secret, err := tokens.CreateFirst(ctx, "admin")
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, "admin.token"), []byte(secret+"\n"), 0o600)
+	return writeFile(path, []byte(secret+"\n"), 0o600)
 }
 
 // bridgeToken is the token with which this server's CI posts to this server's bridge. It
