@@ -151,7 +151,7 @@ func (r *rig) spawn() *node {
 		lines := bufio.NewScanner(stderr)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			fmt.Fprintln(n.log, lines.Text())
+			_, _ = fmt.Fprintln(n.log, lines.Text())
 			if _, address, ok := strings.Cut(lines.Text(), "drawbridge: ready on "); ok {
 				n.ready <- address
 			}
@@ -192,7 +192,7 @@ func (r *rig) kill(n *node) {
 		r.t.Errorf("the server ended by itself: %v\n%s", <-n.ended, n.log)
 		return
 	}
-	<-n.ended
+	<-n.ended //nolint:errcheck // it was killed
 	for _, sign := range []string{"WARNING: DATA RACE", "panic:", "fatal error:"} {
 		if strings.Contains(n.log.String(), sign) {
 			r.t.Errorf("the server said %s\n%s", sign, n.log)
