@@ -106,6 +106,9 @@ func (q *Queue) Sweep(name string, fn func(ctx context.Context) error) {
 func (q *Queue) Run(ctx context.Context) error {
 	q.stopping = ctx.Done()
 	if err := q.db.Recover(ctx, q.replica); err != nil {
+		if ctx.Err() != nil {
+			return nil // it was to end before it had begun: nothing is under way
+		}
 		return err
 	}
 	client, err := q.db.NewClient(q.config())

@@ -178,6 +178,18 @@ func TestStopCancelsAndTheNextRunGoesOn(t *testing.T) {
 	})
 }
 
+// A server may be told to stop in the instant in which it is ready.
+func TestStopBeforeTheStart(t *testing.T) {
+	storetest.Each(t, "cd", nil, func(t *testing.T, cfg store.Config) {
+		q := queue.New(storetest.Open(t, cfg), queue.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := q.Run(ctx); err != nil {
+			t.Errorf("Run = %v, want nil", err)
+		}
+	})
+}
+
 func TestTaskWithoutHandlerWaits(t *testing.T) {
 	db := storetest.Open(t, storetest.SQLite(t, "ci", nil))
 	met := make(chan struct{})
