@@ -323,7 +323,9 @@ func (r *rig) tree(service string) {
 	} {
 		r.write(file, text)
 	}
-	r.must(r.git(r.t.Context(), "init", "-q", "-b", "main"))
+	if _, err := r.git(r.t.Context(), "init", "-q", "-b", "main"); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *rig) delivery() string { return strings.ReplaceAll(crashDelivery, "PROGRAM", r.service) }
@@ -361,21 +363,17 @@ func (r *rig) git(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-func (r *rig) must(out string, err error) string {
-	r.t.Helper()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return out
-}
-
 // commit makes a commit of a version and returns its name.
-func (r *rig) commit(version string) string {
-	r.t.Helper()
-	r.write("image/VERSION", []byte(version+"\n"))
-	r.must(r.git(r.t.Context(), "add", "-A"))
-	r.must(r.git(r.t.Context(), "commit", "-q", "-m", "shop "+version))
-	return r.must(r.git(r.t.Context(), "rev-parse", "HEAD"))
+func (r *rig) commit(ctx context.Context, version string) (string, error) {
+	if err := os.WriteFile(filepath.Join(r.dir, "work", "image", "VERSION"), []byte(version+"\n"), 0o644); err != nil {
+		return "", err
+	}
+	for _, args := range [][]string{{"add", "-A"}, {"commit", "-q", "-m", "shop " + version}} {
+		if _, err := r.git(ctx, args...); err != nil {
+			return "", err
+		}
+	}
+	return r.git(ctx, "rev-parse", "HEAD")
 }
 
 // push pushes main to the server that runs now.

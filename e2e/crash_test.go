@@ -103,7 +103,11 @@ func (c *chaos) strike(n *node) *node {
 func (c *chaos) pusher(ctx context.Context) {
 	for i := 0; ctx.Err() == nil; i++ {
 		version := fmt.Sprintf("1.%d.0", i)
-		commit := c.commit(version)
+		commit, err := c.commit(c.t.Context(), version)
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
 		for c.push(ctx) != nil {
 			if !pauses(ctx, 50*time.Millisecond) {
 				return

@@ -200,7 +200,9 @@ func drain(c chan string) {
 // ship pushes a version; the push is answered ok.
 func ship(t *testing.T, ci *half, version string) {
 	t.Helper()
-	ci.commit(version)
+	if _, err := ci.commit(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
 	if err := ci.push(t.Context()); err != nil {
 		t.Fatal(err)
 	}

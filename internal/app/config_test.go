@@ -37,7 +37,7 @@ func TestWrongConfigurations(t *testing.T) {
 		"a registry token that is not there": {
 			app.Config{Planes: []string{"cd"}, Registry: "http://127.0.0.1:1", RegistryTokenFile: missing}, "--registry-token-file", fault.Invalid,
 		},
-		"a database of no known form": {app.Config{CDDatabase: "mysql://u:hunter2@h/d"}, "", fault.Invalid},
+		"a database of no known form":     {app.Config{CDDatabase: "mysql://u:hunter2@h/d"}, "", fault.Invalid},
 		"a data directory that is a file": {app.Config{Data: blocked}, "--data", fault.Invalid},
 		"an address that is none":         {app.Config{Listen: "127.0.0.1:port"}, "--listen", fault.Unavailable},
 	} {
