@@ -165,7 +165,7 @@ func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
 			"datacontenttype": "application/json",
 			"data": {"context": {"version": "0.5.0", "id": "fill-%[1]d", "source": "/stories", "type": "dev.cdevents.artifact.published.0.3.0", "timestamp": "2026-01-02T03:04:05Z"},
 			"subject": {"id": "pkg:oci/other@sha256%%3A%064[1]d?repository_url=registry.invalid/other&tag=1.0.%[1]d", "type": "artifact", "content": {}}}}`,
-			n, strings.Repeat("x", 600))
+			n, strings.Repeat("x", 240))
 		status, answer, err := ask(http.MethodPost, ts.Getenv("DRAWBRIDGE_SERVER")+"/api/v1/events", w.tokens["admin"], api.CloudEventType, []byte(event))
 		ts.Check(err)
 		if status != http.StatusAccepted {
@@ -196,4 +196,3 @@ func cmdKept(ts *testscript.TestScript, neg bool, args []string) {
 		})
 	}
 }
-
