@@ -43,6 +43,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"image":          cmdImage,         // [!] image NAME IMAGE TAG TEXT: pushes an image with one file by hand
 	"sqlite":         cmdSQLite,        // sqlite FILE STATEMENT
 	"fill":           cmdFill,          // fill: posts events until the server is full; sets ACCEPTED
+	"seed-cache":     cmdSeedCache,     // seed-cache: SEED is a Go build cache for the demo
 	"more-pages":     cmdMorePages,     // more-pages N: PAGES is N more than VALUE
 	"token-id":       cmdTokenID,       // token-id NAME; sets TOKEN_ID
 	"follow":         cmdFollow,        // follow NAME RUN FILE: logs -f in the background
@@ -89,15 +90,10 @@ func setUp(t *testing.T, env *testscript.Env, p programs) error {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return fmt.Errorf("make a home: %w", err)
 	}
-	goCache, err := exec.Command("go", "env", "GOCACHE").Output()
-	if err != nil {
-		return fmt.Errorf("find the Go cache: %w", err)
-	}
 	for _, v := range [][2]string{
 		{"HOME", home},
 		{"XDG_STATE_HOME", filepath.Join(home, "state")},
 		{"XDG_CACHE_HOME", filepath.Join(home, "cache")},
-		{"GO_BUILD_CACHE", string(goCache[:len(goCache)-1])},
 		{"DATA", w.data()},
 		{"LC_ALL", "C"},
 		{"PATH", filepath.Dir(p.drawbridge) + string(os.PathListSeparator) + os.Getenv("PATH")},
