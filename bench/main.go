@@ -72,12 +72,13 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	only := f.String("only", "start,push,deploy", "the parts to measure")
 	events := f.Int("events", 110, "artifact events for each database")
 	write := f.String("write", "", "page to keep the figures in")
+	place := f.String("dir", "/var/tmp", "where to work; on a file system in memory a commit costs nothing")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "drawbridge-bench-")
+	dir, err := os.MkdirTemp(*place, "drawbridge-bench-")
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	r := report{rows: b.rows, notes: b.notes, load: before + " before, " + load() + " after"}
+	r := report{rows: b.rows, notes: b.notes, files: filesystem(dir), load: before + " before, " + load() + " after"}
 	if err := r.text(out); err != nil || *write == "" {
 		return err
 	}
@@ -122,6 +123,20 @@ func (b *bench) say(format string, args ...any) {
 
 // since is the time since began.
 func (b *bench) since(began time.Time) time.Duration { return b.now().Sub(began) }
+
+// filesystem is the kind of file system that holds dir.
+func filesystem(dir string) string {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return "an unknown file system"
+	}
+	for magic, name := range map[int64]string{0xef53: "ext4", 0x01021994: "tmpfs", 0x58465342: "xfs", 0x9123683e: "btrfs", 0x794c7630: "overlayfs"} {
+		if st.Type == magic {
+			return name
+		}
+	}
+	return fmt.Sprintf("file system %#x", st.Type)
+}
 
 // load is the machine's load average over a minute.
 func load() string {

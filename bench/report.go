@@ -75,11 +75,12 @@ var header = []string{"measured", "p50", "p99", "plain baseline", "p50", "p99", 
 type report struct {
 	rows  []row
 	notes []string
+	files string // kind of file system that the data was on
 	load  string
 }
 
 func (r report) facts() string {
-	return fmt.Sprintf("%d cores, %s/%s, %s, %s; load average %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), gitVersion(), r.load)
+	return fmt.Sprintf("%d cores, %s/%s, data on %s, %s, %s; load average %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, r.files, runtime.Version(), gitVersion(), r.load)
 }
 
 func gitVersion() string {

@@ -38,6 +38,7 @@ type Config struct {
 type Embedded struct {
 	config Config
 	app    *handlers.App
+	files  *os.Root // config.Dir, to read what the library keeps there
 	locks  locks
 }
 
@@ -59,7 +60,11 @@ func Open(config Config) (*Embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Embedded{config: config, app: app}, nil
+	files, err := os.OpenRoot(config.Dir)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open registry: %w", err), app.Shutdown())
+	}
+	return &Embedded{config: config, app: app, files: files}, nil
 }
 
 // newApp makes distribution's handler. It panics on a configuration that it does not
@@ -89,7 +94,7 @@ func newApp(config Config) (app *handlers.App, err error) {
 // Close stops the registry's background work. Nothing waits to be written. One idle
 // goroutine of the library, which it gives no way to end, stays until the process ends.
 func (e *Embedded) Close() error {
-	if err := e.app.Shutdown(); err != nil {
+	if err := errors.Join(e.app.Shutdown(), e.files.Close()); err != nil {
 		return fmt.Errorf("close registry: %w", err)
 	}
 	return nil
@@ -137,6 +142,8 @@ func (e *Embedded) serve(w http.ResponseWriter, r *http.Request, access Access, 
 		return unsupported("referrers can only be listed")
 	case at.kind == atUpload:
 		return e.upload(w, r, access)
+	case at.kind == atBlob && r.Method == http.MethodGet && e.getBlob(w, r, at):
+		return nil
 	}
 	e.app.ServeHTTP(w, r)
 	return nil
