@@ -7,25 +7,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"drawbridge/internal/bridge"
-	"drawbridge/internal/cd"
-	"drawbridge/internal/ci"
 	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
 	"drawbridge/internal/registry"
 	"drawbridge/internal/sandbox"
-	storecd "drawbridge/internal/store/cd"
 	"drawbridge/internal/web"
-	"drawbridge/internal/web/api"
 )
 
 // stopTimeout bounds the end of each part.
@@ -44,6 +38,7 @@ type server struct {
 	ci       *ciPlane // nil without the plane
 	cd       *cdPlane // nil without the plane
 	closers  []func() error
+	ready    atomic.Bool // environments are back and the queues work
 }
 
 // Run runs the server until ctx ends and returns nil after a clean stop. It calls
@@ -166,6 +161,7 @@ func (s *server) serve(ctx context.Context, h *web.Server, l net.Listener) error
 		return err
 	}
 	s.log.Info("ready", slog.String("address", s.url), slog.String("listen", l.Addr().String()), slog.String("data", s.data))
+	s.ready.Store(true)
 	s.cfg.Ready(s.url)
 	err := g.Wait()
 	stopHTTP()
@@ -203,95 +199,4 @@ func reachable(a net.Addr) string {
 		return fmt.Sprintf("127.0.0.1:%d", tcp.Port)
 	}
 	return tcp.String()
-}
-
-// http is the HTTP surface of the planes that run here.
-func (s *server) http() (*web.Server, error) {
-	key, err := sessionKey(s.data)
-	if err != nil {
-		return nil, err
-	}
-	tokens := s.tokens()
-	metrics := prometheus.NewRegistry()
-	cfg := web.Config{
-		URL: s.url, Verify: tokens.Verify, SessionKey: key, Version: s.cfg.Version, Log: s.log, Metrics: metrics,
-		Routes: slices.Concat(web.TokenRoutes(tokens), web.SchemaRoutes()), Mounts: map[string]http.Handler{},
-	}
-	logs := map[string]web.AuditLog{}
-	road, gauges := web.Road{}, web.Gauges{}
-	if s.ci != nil {
-		cfg.Mounts["/git/"] = s.ci.forge
-		cfg.Mounts["/v2/"] = s.ci.registry
-		cfg.Routes = append(cfg.Routes, s.ciRoutes()...)
-		logs[api.PlaneCI] = s.ci.store.DB()
-		road.CI, gauges.Runs = s.ci.store, s.ci.moving
-	}
-	if s.cd != nil {
-		cfg.Routes = append(cfg.Routes, s.cdRoutes()...)
-		logs[api.PlaneCD] = s.cd.store.DB()
-		road.CD, road.Status, road.Handoffs = s.cd.store, s.cd.service, s.cd.handoffs
-		gauges.Traffic, gauges.Promotions = s.cd.traffic, s.cd.moving
-	}
-	if err := metrics.Register(gauges); err != nil {
-		return nil, fmt.Errorf("register the gauges: %w", err)
-	}
-	cfg.Routes = append(cfg.Routes, slices.Concat(web.AuditRoutes(logs), web.RoadRoutes(road))...)
-	return web.New(cfg)
-}
-
-func (s *server) ciRoutes() []web.Route {
-	p := s.ci
-	return slices.Concat(
-		web.RepositoryRoutes(p.store, p.CreateRepository, s.url),
-		web.RunRoutes(p.store, p.service),
-	)
-}
-
-// moving lists the runs that have not ended.
-func (p *ciPlane) moving(ctx context.Context) ([]ci.Run, error) {
-	return p.store.ListRuns(ctx, ci.RunFilter{States: []ci.RunState{ci.RunQueued, ci.RunRunning, ci.RunSealing}, Limit: 500})
-}
-
-func (s *server) cdRoutes() []web.Route {
-	p := s.cd
-	return slices.Concat(
-		web.EventRoutes(p.bridge, p.store),
-		web.HandoffRoutes(p.store, p.handoffs),
-		web.ReleaseRoutes(web.ReleaseParts{Store: p.store, List: p.releases, Verifier: p.service.Verifier, Planner: p.service, Now: s.cfg.Now}),
-		web.PromotionRoutes(p.store, p.service),
-		web.EnvironmentRoutes(web.EnvironmentParts{Store: p.store, Reporter: p.service, Rollback: p.service}),
-		web.DeliveryRoutes(p.store),
-		web.TrustRoutes(p.trusted),
-	)
-}
-
-func (p *cdPlane) handoffs(ctx context.Context, q web.HandoffQuery) ([]bridge.Handoff, error) {
-	return p.store.Handoffs(ctx, storecd.HandoffFilter(q))
-}
-
-func (p *cdPlane) releases(ctx context.Context, q web.ReleaseQuery) ([]bridge.Release, error) {
-	return p.store.Releases(ctx, storecd.ReleaseFilter(q))
-}
-
-// moving lists the promotions that have not ended.
-func (p *cdPlane) moving(ctx context.Context) ([]cd.Promotion, error) {
-	return p.store.Promotions(ctx, cd.PromotionFilter{Active: true, Limit: 200})
-}
-
-// traffic is what every running version serves.
-func (p *cdPlane) traffic(ctx context.Context) ([]web.Traffic, error) {
-	list, err := p.service.Status(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	var out []web.Traffic
-	for _, st := range list {
-		for _, v := range st.Traffic {
-			out = append(out, web.Traffic{
-				Environment: cd.EnvironmentRef{Application: st.Application, Name: st.Environment},
-				Version:     v.Version, Weight: v.Weight, Healthy: v.Healthy, Figures: v.Figures,
-			})
-		}
-	}
-	return out, nil
 }
