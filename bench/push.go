@@ -52,7 +52,7 @@ func (b *bench) trivial(ctx context.Context, s *server, plain string) error {
 	if err := w.create(ctx, b.program, "trivial", "true"); err != nil {
 		return err
 	}
-	var whole, answered, beyond, bare, sh, shAlone series
+	var whole, answered, after, bare, sh, shAlone series
 	for i := range pushRounds + 1 {
 		if err := w.git(ctx, "commit", "-q", "--allow-empty", "-m", fmt.Sprint("round ", i)); err != nil {
 			return err
@@ -83,7 +83,7 @@ func (b *bench) trivial(ctx context.Context, s *server, plain string) error {
 		finished := run.Ended.Sub(began)
 		whole.add(finished)
 		answered.add(returned)
-		beyond.add(finished - pushed)
+		after.add(finished - returned)
 		bare.add(pushed)
 		sh.add(pushed + ran)
 		shAlone.add(ran)
@@ -92,7 +92,7 @@ func (b *bench) trivial(ctx context.Context, s *server, plain string) error {
 	b.rows = append(b.rows,
 		row{group: group, what: "`git push` → run succeeded", got: whole, plain: "plain `git push` + `sh -c true`", baseline: sh},
 		row{group: group, what: "`git push` returns", got: answered, plain: "plain `git push`", baseline: bare},
-		row{group: group, what: "the run beyond the plain push", got: beyond, plain: "`sh -c true`", baseline: shAlone},
+		row{group: group, what: "`git push` has returned → run succeeded", got: after, plain: "`sh -c true`", baseline: shAlone},
 	)
 	return nil
 }
