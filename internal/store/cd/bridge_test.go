@@ -199,7 +199,7 @@ func TestListsPageWithoutGapsAndRepetitions(t *testing.T) {
 		}
 		ctx := t.Context()
 		var handoffs, promotions, events []int64
-		for before := int64(0); ; {
+		for before := int64(0); len(handoffs) <= n; {
 			page, err := w.Handoffs(ctx, storecd.HandoffFilter{Application: "shop", State: bridge.Accepted, Before: before, Limit: 3})
 			if err != nil {
 				t.Fatal(err)
@@ -212,7 +212,7 @@ func TestListsPageWithoutGapsAndRepetitions(t *testing.T) {
 				handoffs = append(handoffs, h.ID)
 			}
 		}
-		for before := cd.PromotionID(0); ; {
+		for before := cd.PromotionID(0); len(promotions) <= n; {
 			page, err := w.Promotions(ctx, cd.PromotionFilter{Environment: cd.EnvironmentRef{Application: "shop"}, Active: true, Before: before, Limit: 3})
 			if err != nil {
 				t.Fatal(err)
@@ -225,7 +225,7 @@ func TestListsPageWithoutGapsAndRepetitions(t *testing.T) {
 				promotions = append(promotions, int64(p.ID))
 			}
 		}
-		for after := int64(0); ; {
+		for after := int64(0); len(events) <= n; {
 			page, err := w.Events(ctx, after, 3)
 			if err != nil {
 				t.Fatal(err)
@@ -253,7 +253,7 @@ func (w *world) releasesPage(want int) {
 	w.t.Helper()
 	seen := map[string]bool{}
 	var last *bridge.Release
-	for {
+	for range want {
 		page, err := w.Releases(w.t.Context(), storecd.ReleaseFilter{Application: "shop", Before: last, Limit: 2})
 		if err != nil {
 			w.t.Fatal(err)

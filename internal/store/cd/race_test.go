@@ -60,7 +60,7 @@ func TestManyWorkers(t *testing.T) {
 		// release; here production comes after nothing, so that everything ends.
 		w.apply(strings.Replace(delivery, "    after: [staging]\n", "", 1))
 		target := &guarded{store: w.Store}
-		const releases = 6
+		const releases = 4
 		services := make([]*cd.Service, len(replicas))
 		for i, s := range replicas {
 			services[i] = &cd.Service{Store: s, Verifier: believer{}, Target: target, Now: w.clock.now}
@@ -87,7 +87,9 @@ func TestManyWorkers(t *testing.T) {
 
 // toil works every promotion that moves, and now and then an old version of one, until stop.
 func toil(t *testing.T, s *cd.Service, stop *atomic.Bool) {
-	for !stop.Load() {
+	pace := time.NewTicker(5 * time.Millisecond)
+	defer pace.Stop()
+	for ; !stop.Load(); <-pace.C {
 		list, err := s.Store.Promotions(t.Context(), cd.PromotionFilter{Active: true, Limit: 100})
 		if err != nil {
 			t.Error(err)
@@ -107,7 +109,9 @@ func toil(t *testing.T, s *cd.Service, stop *atomic.Bool) {
 
 // agree approves what waits for approval, by two people at once.
 func agree(t *testing.T, s *cd.Service, stop *atomic.Bool) {
-	for !stop.Load() {
+	pace := time.NewTicker(5 * time.Millisecond)
+	defer pace.Stop()
+	for ; !stop.Load(); <-pace.C {
 		list, err := s.Store.Promotions(t.Context(), cd.PromotionFilter{State: cd.Waiting, Limit: 100})
 		if err != nil {
 			t.Error(err)
@@ -137,7 +141,7 @@ func (w *world) untilAllEnded(stop *atomic.Bool) {
 	defer stop.Store(true)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	give := time.After(time.Minute)
+	give := time.After(5 * time.Minute)
 	for {
 		list, err := w.Promotions(w.t.Context(), cd.PromotionFilter{Active: true})
 		if err != nil {
