@@ -60,7 +60,7 @@ func decidable(p Promotion, d Decision) error {
 		return nil
 	}
 	for _, x := range p.Current().Approve.Exclude {
-		if x == "requester" && d.Actor == p.Requester {
+		if x == "requester" && p.askedBy(d.Actor) {
 			return fault.New(fault.Forbidden, "%s asked for promotion %d and may not approve it", d.Actor, p.ID).WithHint("another person must approve")
 		}
 		if x == "author" && (d.Actor == p.Author || slices.Contains(p.Authors, d.Actor)) {
@@ -68,6 +68,11 @@ func decidable(p Promotion, d Decision) error {
 		}
 	}
 	return nil
+}
+
+// askedBy reports whether a person asked for p: first, or by joining it later.
+func (p Promotion) askedBy(person string) bool {
+	return person == p.Requester || slices.ContainsFunc(p.Causes, func(c Cause) bool { return c.Actor == person })
 }
 
 // Rollback brings ref back: a promotion that moves there now is undone; else the newest

@@ -228,6 +228,22 @@ func TestRoadToProduction(t *testing.T) {
 	}
 }
 
+func TestWhoJoinsARequestDoesNotApproveIt(t *testing.T) {
+	w := newWorld(t)
+	w.accept("1.0.0")
+	w.settle()
+	p := w.newest("production")
+	if _, err := w.service.Promote(t.Context(), "bob", p.Plan.Release, "production", "it is urgent"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.service.Approve(t.Context(), "bob", p.ID, p.PlanDigest, "mine"); !fault.Is(err, fault.Forbidden) {
+		t.Errorf("approval by one who asked too: %v, want %s", err, fault.Forbidden)
+	}
+	if _, err := w.service.Approve(t.Context(), "carol", p.ID, p.PlanDigest, "looked at it"); err != nil {
+		t.Errorf("approval by one who did not ask: %v", err)
+	}
+}
+
 func TestCanaryIsUndoneByItsFigures(t *testing.T) {
 	w := newWorld(t)
 	w.ship("1.0.0")
