@@ -46,7 +46,7 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case "kill":
 		ts.Check(w.server.cmd.Process.Kill())
-		<-w.server.ended
+		_ = <-w.server.ended
 		w.server = nil
 	default:
 		ts.Fatalf("server %s: there is no such command", args[0])

@@ -37,6 +37,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"wait-promotion": cmdWaitPromotion, // wait-promotion VERSION ENVIRONMENT STATE[/SIGNAL]; sets PROMOTION, PLAN and REASON
 	"wait-live":      cmdWaitLive,      // wait-live ENVIRONMENT VERSION: and nothing moves; sets ADDRESS
 	"wait-log":       cmdWaitLog,       // wait-log RUN TEXT: the run's log holds it
+	"wait-why":       cmdWaitWhy,       // wait-why ENVIRONMENT TEXT: the answer holds it
 	"wait-file":      cmdWaitFile,      // wait-file FILE TEXT
 	"http":           cmdHTTP,          // http NAME METHOD PATH|HOST:PORT/PATH STATUS [BODYFILE [MEDIA]]
 	"traffic":        cmdTraffic,       // traffic ADDRESS: visitors until the script ends

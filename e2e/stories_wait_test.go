@@ -167,6 +167,16 @@ func cmdWaitLog(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
+func cmdWaitWhy(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, "wait-why ENVIRONMENT TEXT")
+	w := worldOf(ts)
+	w.until(ts, "the text in why "+args[0], func() (bool, string, error) {
+		answers, err := list[api.Answer](w, ts, "/api/v1/why?about="+args[0])
+		seen := fmt.Sprint(answers)
+		return strings.Contains(seen, args[1]), seen, err
+	})
+}
+
 func cmdWaitFile(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, "wait-file FILE TEXT")
 	file := ts.MkAbs(args[0])

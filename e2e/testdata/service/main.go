@@ -2,13 +2,14 @@
 // says how it behaves, the file VERSION which version it is:
 //
 //	healthy     answers
-//	unhealthy   never becomes healthy
+//	dies        ends at once
 //	broken      is healthy, and answers 500 in production
 //	attack      answers /attack with what it could take from its host
 package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,11 +34,10 @@ func serve() error {
 	version, mode := line("VERSION"), line("mode")
 	environment := os.Getenv("ENVIRONMENT")
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if mode == "unhealthy" {
-			http.Error(w, "not well", http.StatusServiceUnavailable)
-		}
-	})
+	if mode == "dies" {
+		return errors.New("it does not even start")
+	}
+	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		if mode == "broken" && environment == "production" {
 			http.Error(w, "broken in production only", http.StatusInternalServerError)
