@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -28,11 +29,11 @@ func (f *Forge) Archive(ctx context.Context, repository, commit string, w io.Wri
 // File is ci.Source's. A link, a directory and a submodule are no file; a file of more than
 // 4 MiB is a fault of kind TooLarge.
 func (f *Forge) File(ctx context.Context, repository, commit, name string) ([]byte, error) {
-	if err := f.findCommit(ctx, repository, commit); err != nil {
-		return nil, err
-	}
 	missing := fault.New(fault.NotFound, "there is no file %.200q in %s at %.12s", name, repository, commit)
 	if !cleanPath(name) {
+		if err := f.findCommit(ctx, repository, commit); err != nil {
+			return nil, err
+		}
 		return nil, missing
 	}
 	entries, err := f.tree(ctx, repository, commit, name)
@@ -56,9 +57,6 @@ func (f *Forge) File(ctx context.Context, repository, commit, name string) ([]by
 // Workflows is ci.Source's: the .yaml and .yml files of .drawbridge/workflows if there are
 // any, else those of .github/workflows. More than 100 are a fault of kind TooLarge.
 func (f *Forge) Workflows(ctx context.Context, repository, commit string) ([]string, error) {
-	if err := f.findCommit(ctx, repository, commit); err != nil {
-		return nil, err
-	}
 	for _, dir := range []string{".drawbridge/workflows/", ".github/workflows/"} {
 		entries, err := f.tree(ctx, repository, commit, dir)
 		if err != nil {
@@ -102,11 +100,16 @@ type entry struct {
 	regular bool // a regular file
 }
 
-// tree lists what is at a path of a commit; a path that ends with a slash lists that directory.
+// tree lists what is at a path of a commit; a path that ends with a slash lists that
+// directory. It asks whether there is such a commit only when git could not list it: a push
+// waits for each git that is started.
 func (f *Forge) tree(ctx context.Context, repository, commit, name string) ([]entry, error) {
-	out, err := f.run(ctx, f.path(repository), nil, "ls-tree", "-z", "--full-tree", commit, "--", name)
+	if !commitHex.MatchString(commit) || f.find(repository) != nil {
+		return nil, f.findCommit(ctx, repository, commit)
+	}
+	out, err := f.run(ctx, f.path(repository), nil, "ls-tree", "-z", "--full-tree", commit+"^{commit}", "--", name)
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(f.findCommit(ctx, repository, commit), err)
 	}
 	var list []entry
 	for record := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {

@@ -99,6 +99,12 @@ func TestSource(t *testing.T) {
 		if err := h.Archive(t.Context(), "shop", commit, io.Discard); !fault.Is(err, fault.NotFound) {
 			t.Errorf("Archive of %s = %v, want not-found", name, err)
 		}
+		if got, err := h.File(t.Context(), "shop", commit, "hidden"); !fault.Is(err, fault.NotFound) {
+			t.Errorf("File of %s = %.40q, %v, want not-found", name, got, err)
+		}
+		if got, err := h.Workflows(t.Context(), "shop", commit); !fault.Is(err, fault.NotFound) {
+			t.Errorf("Workflows of %s = %q, %v, want not-found", name, got, err)
+		}
 	}
 	if _, err := h.Workflows(t.Context(), "../shop", sha); !fault.Is(err, fault.NotFound) {
 		t.Errorf("Workflows of ../shop = %v, want not-found", err)
