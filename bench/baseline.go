@@ -104,7 +104,7 @@ const script = `set -e
 echo ready on "$2"
 read -r _ || true
 "$1/pg_ctl" -D "$2/data" -m immediate stop >/dev/null || true
-rm -rf "$2"`
+rm -rf "$2"/*`
 
 // errNoPostgres says that PostgreSQL cannot be measured here.
 var errNoPostgres = errors.New("PostgreSQL is not installed (apt-get install postgresql): its rows are missing")
@@ -116,12 +116,12 @@ type cluster struct {
 	cmd  *exec.Cmd
 }
 
-func startCluster(ctx context.Context) (*cluster, error) {
+func (b *bench) startCluster(ctx context.Context) (*cluster, error) {
 	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil || len(bins) == 0 {
 		return nil, errNoPostgres
 	}
-	dir, err := os.MkdirTemp("", "drawbridge-bench-pg-")
+	dir, err := os.MkdirTemp(filepath.Dir(b.dir), "drawbridge-bench-pg-") // not in ours, which is closed to other users
 	if err != nil {
 		return nil, err
 	}
@@ -186,4 +186,6 @@ func (c *cluster) url(database string) string {
 }
 
 // close stops the cluster and removes it.
-func (c *cluster) close() error { return errors.Join(c.hold.Close(), c.cmd.Wait()) }
+func (c *cluster) close() error {
+	return errors.Join(c.hold.Close(), c.cmd.Wait(), os.RemoveAll(c.dir))
+}

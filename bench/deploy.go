@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"drawbridge/internal/artifact"
 	"drawbridge/internal/bridge"
@@ -14,6 +15,9 @@ import (
 	"drawbridge/internal/web/api"
 	"drawbridge/internal/web/client"
 )
+
+// eventsTime bounds the events of one database, on a machine that is busy with other work.
+const eventsTime = 80 * time.Second
 
 const delivery = `apiVersion: drawbridge/v1
 kind: Delivery
@@ -44,7 +48,7 @@ func (b *bench) deploy(ctx context.Context) error {
 }
 
 func (b *bench) onPostgres(ctx context.Context) (err error) {
-	pg, err := startCluster(ctx)
+	pg, err := b.startCluster(ctx)
 	if errors.Is(err, errNoPostgres) {
 		b.notes = append(b.notes, err.Error())
 		return nil
@@ -133,7 +137,11 @@ func (b *bench) cross(ctx context.Context, s *server, database string, plain *ro
 	}
 	defer w.close()
 	var acked, admitted, started, live, rows series
+	end := b.now().Add(eventsTime)
 	for i, ref := range refs {
+		if b.now().After(end) {
+			break // n says how many there were
+		}
 		body, err := bridge.Published{Source: "/bench", ID: version(i), Artifact: ref, Repository: "bench", Ref: "refs/heads/main", At: b.now().UTC()}.CloudEvent()
 		if err != nil {
 			return err
@@ -212,7 +220,7 @@ func (b *bench) verify(ctx context.Context, s *server) error {
 		health.add(b.since(began))
 		began = b.now()
 		var v api.Verification
-		if err := s.api.Send(ctx, http.MethodPost, "/api/v1/releases/bench@"+version(b.events-1)+"/verify", nil, &v); err != nil {
+		if err := s.api.Send(ctx, http.MethodPost, "/api/v1/releases/bench@"+version(0)+"/verify", nil, &v); err != nil {
 			return err
 		}
 		verified.add(b.since(began))

@@ -91,19 +91,25 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		return err
 	}
 	before := load()
+	wrong := b.measure(ctx, strings.Split(*only, ","))
+	r := report{rows: b.rows, notes: b.notes, files: filesystem(dir), load: before + " before, " + load() + " after"}
+	if err := errors.Join(wrong, r.text(out)); err != nil || *write == "" {
+		return err // with what was measured until then
+	}
+	return r.page(*write)
+}
+
+// measure runs the parts that are named.
+func (b *bench) measure(ctx context.Context, names []string) error {
 	for _, p := range parts() {
-		if !slices.Contains(strings.Split(*only, ","), p.name) {
+		if !slices.Contains(names, p.name) {
 			continue
 		}
 		if err := p.run(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	r := report{rows: b.rows, notes: b.notes, files: filesystem(dir), load: before + " before, " + load() + " after"}
-	if err := r.text(out); err != nil || *write == "" {
-		return err
-	}
-	return r.page(*write)
+	return nil
 }
 
 // build makes the service's binary.
