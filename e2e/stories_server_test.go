@@ -46,7 +46,9 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case "kill":
 		ts.Check(w.server.cmd.Process.Kill())
-		_ = <-w.server.ended
+		if err := <-w.server.ended; err == nil {
+			ts.Fatalf("a server that was killed ended with 0")
+		}
 		w.server = nil
 	default:
 		ts.Fatalf("server %s: there is no such command", args[0])
