@@ -42,7 +42,7 @@ func TestPage(t *testing.T) {
 	if err := r.page(path); err == nil {
 		t.Error("a page without marks was written")
 	}
-	if err := os.WriteFile(path, []byte("before\n"+begin+"old\n"+end+"after\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("before\n"+begin+"stale\n"+end+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var last string
@@ -64,7 +64,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page lacks %q:\n%s", want, last)
 		}
 	}
-	if strings.Contains(last, "old") {
+	if strings.Contains(last, "stale") {
 		t.Error("old figures stay")
 	}
 }
