@@ -20,8 +20,13 @@ func TestSeries(t *testing.T) {
 		s       series
 		p, want float64
 	}{
-		{nil, 0.5, 0}, {series{7}, 0.5, 7}, {series{7}, 0.99, 7}, {series{3, 1, 2}, 0.5, 2},
-		{hundred, 0.5, 51}, {hundred, 0.99, 100}, {hundred, 1, 100},
+		{nil, 0.5, 0},
+		{series{7}, 0.5, 7},
+		{series{7}, 0.99, 7},
+		{series{3, 1, 2}, 0.5, 2},
+		{hundred, 0.5, 51},
+		{hundred, 0.99, 100},
+		{hundred, 1, 100},
 	} {
 		if got := row.s.at(row.p); got != row.want {
 			t.Errorf("at(%v) of %v = %v, want %v", row.p, row.s, got, row.want)
@@ -72,12 +77,13 @@ func TestPage(t *testing.T) {
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	w, err := watch(dir, time.Now)
+	now := time.Unix(1700000000, 0)
+	clock := func() time.Time { return now }
+	w, err := watch(dir, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.close()
-	before := time.Now()
 	first, second := artifact.DigestOf([]byte("1")), artifact.DigestOf([]byte("2"))
 	for _, name := range []string{"other", "sha256-" + first.Hex() + ".tmp", "sha256-" + second.Hex() + ".tmp"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
@@ -86,11 +92,11 @@ func TestWatch(t *testing.T) {
 	}
 	for _, d := range []artifact.Digest{first, second} {
 		at, err := w.wait(t.Context(), d)
-		if err != nil || at.Before(before) {
+		if err != nil || !at.Equal(now) {
 			t.Errorf("wait for %s = %v, %v", d.Short(), at, err)
 		}
 	}
-	if _, err := watch(filepath.Join(dir, "nowhere"), time.Now); err == nil {
+	if _, err := watch(filepath.Join(dir, "nowhere"), clock); err == nil {
 		t.Error("a directory that is not there is watched")
 	}
 }
