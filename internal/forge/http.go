@@ -63,7 +63,7 @@ func (f *Forge) serve(w http.ResponseWriter, r *http.Request) error {
 	if req.service == receivePack && !req.advertise {
 		return f.receive(w, r, req)
 	}
-	f.backend(req).ServeHTTP(w, clean(r, r.Body, r.ContentLength))
+	f.backend(req).ServeHTTP(w, clean(r, r.Body))
 	return nil
 }
 
@@ -96,9 +96,11 @@ func (f *Forge) backend(req request, settings ...[2]string) *cgi.Handler {
 	}
 }
 
-// clean is r with body and without what git must not see: the token above all. It hides
-// that a body comes in chunks, which net/http/cgi refuses and git http-backend can take.
-func clean(r *http.Request, body io.Reader, length int64) *http.Request {
+// clean is r with body and without what git must not see: the token above all. Git is not
+// told the body's length and reads to its end: http-backend waits at full speed, for ever,
+// for the rest of a body that has a length, as it is when the server dies in between.
+// net/http/cgi refuses a body in chunks, so that it came in chunks is not told either.
+func clean(r *http.Request, body io.Reader) *http.Request {
 	c := r.Clone(r.Context())
 	c.Header = http.Header{}
 	for _, name := range []string{"Accept", "Content-Type", "Content-Encoding", "Git-Protocol"} {
@@ -106,14 +108,17 @@ func clean(r *http.Request, body io.Reader, length int64) *http.Request {
 			c.Header.Set(name, v)
 		}
 	}
-	c.Body, c.ContentLength, c.TransferEncoding = io.NopCloser(body), length, nil
+	c.Body, c.TransferEncoding = io.NopCloser(body), nil
+	if r.ContentLength != 0 {
+		c.ContentLength = -1
+	}
 	return c
 }
 
 // receive takes a push: it is read whole, checked, given to git under the repository's
 // lock, and what moved is handed on before the sender is answered.
 func (f *Forge) receive(w http.ResponseWriter, r *http.Request, req request) error {
-	spool, size, err := f.spool(w, r)
+	spool, err := f.spool(w, r)
 	if err != nil {
 		return err
 	}
@@ -139,7 +144,7 @@ func (f *Forge) receive(w http.ResponseWriter, r *http.Request, req request) err
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read a push again: %w", err)
 	}
-	again := clean(r, spool, size)
+	again := clean(r, spool)
 	again.Header.Del("Content-Encoding")
 	var settings [][2]string
 	if strict {
@@ -184,36 +189,37 @@ func (f *Forge) take(r *http.Request, req request, out *recorder, settings [][2]
 }
 
 // spool reads the body into a file, unpacked, and returns it at its start. The caller drops it.
-func (f *Forge) spool(w http.ResponseWriter, r *http.Request) (_ *os.File, size int64, err error) {
+func (f *Forge) spool(w http.ResponseWriter, r *http.Request) (_ *os.File, err error) {
 	over := fault.New(fault.TooLarge, "a push has at most %d bytes", f.cfg.MaxPush)
 	if r.ContentLength > f.cfg.MaxPush {
-		return nil, 0, over
+		return nil, over
 	}
 	var body io.Reader = http.MaxBytesReader(w, r.Body, f.cfg.MaxPush)
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		if body, err = gzip.NewReader(body); err != nil {
-			return nil, 0, fault.New(fault.Invalid, "the push is malformed")
+			return nil, fault.New(fault.Invalid, "the push is malformed")
 		}
 	}
 	file, err := os.CreateTemp(f.temporary(), "push-")
 	if err != nil {
-		return nil, 0, fmt.Errorf("receive a push: %w", err)
+		return nil, fmt.Errorf("receive a push: %w", err)
 	}
-	if size, err = io.Copy(file, io.LimitReader(body, f.cfg.MaxPush+1)); err == nil && size <= f.cfg.MaxPush {
+	size, err := io.Copy(file, io.LimitReader(body, f.cfg.MaxPush+1))
+	if err == nil && size <= f.cfg.MaxPush {
 		_, err = file.Seek(0, io.SeekStart)
 		if err == nil {
-			return file, size, nil
+			return file, nil
 		}
 	}
 	drop(file)
 	var limit *http.MaxBytesError
 	if size > f.cfg.MaxPush || errors.As(err, &limit) {
-		return nil, 0, over
+		return nil, over
 	}
 	if _, disk := errors.AsType[*os.PathError](err); disk {
-		return nil, 0, fmt.Errorf("receive a push: %w", err)
+		return nil, fmt.Errorf("receive a push: %w", err)
 	}
-	return nil, 0, fault.Wrap(fault.Invalid, err, "the push broke off")
+	return nil, fault.Wrap(fault.Invalid, err, "the push broke off")
 }
 
 // drop closes and removes a spooled push; New clears what is left.
