@@ -14,6 +14,10 @@ const watchEvery = 250 * time.Millisecond
 type pause struct{ target Target }
 
 func (s pause) run(ctx context.Context, in input) (outcome, error) {
+	if in.base == nil {
+		// The first release of an environment has all the traffic and nothing to go back to.
+		return done("nothing ran here before: nothing to compare with"), nil
+	}
 	a, err := s.target.Observe(ctx, in.env.Ref)
 	if err != nil {
 		return outcome{}, err

@@ -216,13 +216,6 @@ func TestRoadToProduction(t *testing.T) {
 	}
 	w.settle()
 	w.runs("production", map[string]int{"1.0.0": 100}) // the first release shares with nobody
-	w.now = w.now.Add(2 * time.Second)
-	w.settle() // the pause has passed, but nobody has tried the candidate
-	if got := w.promotion(p.ID); got.Current().Kind != cd.StepPause || !strings.Contains(got.Reason, "0 of 20 requests") {
-		t.Fatalf("production is at %s, %q", got.Current(), got.Reason)
-	}
-	w.target.Serve(digestOf("1.0.0"), cd.Figures{Requests: 30})
-	w.settle()
 	if got := w.promotion(p.ID); got.State != cd.Done || len(got.Decisions) != 1 || got.Decisions[0].Actor != "bob" {
 		t.Fatalf("production is %+v", got)
 	}

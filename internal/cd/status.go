@@ -139,6 +139,13 @@ func (s *Service) WhyEnvironments(ctx context.Context, application string) ([]An
 		a := Answer{Says: "nothing was ever asked for here", Hint: "drawbridge promote RELEASE --to " + row.Ref.Name}
 		if p != nil {
 			a = explain(*p)
+			if p.State.Ended() && p.State != Done && row.Live != 0 {
+				live, err := s.Store.Promotion(ctx, row.Live)
+				if err != nil {
+					return nil, err
+				}
+				a.Says = fmt.Sprintf("%s runs here; %s", live.Plan.Version, a.Says)
+			}
 		}
 		a.About = row.Ref.String()
 		out = append(out, a)
