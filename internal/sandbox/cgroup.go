@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +20,9 @@ import (
 // controllers are the kinds of limit, under the names that Facts gives them too.
 var controllers = []string{"memory", "pids", "cpu"}
 
-// Names of the groups that this package makes: "drawbridge.PID.N", PID being the server's.
+// Names of the groups that this package makes: "drawbridge.PID.MARK.N", PID being the
+// server's. MARK is drawn anew by each Sandbox: one process may have several, and a PID comes
+// back while groups of the server that had it before are still there.
 const (
 	groupPrefix  = "drawbridge."
 	serverPrefix = "drawbridge-server."
@@ -32,6 +35,7 @@ const cpuPeriod = 100_000
 // delegated to the server, else of version 1, else none.
 type groups struct {
 	log     *slog.Logger
+	mark    string               // tells this Sandbox's groups from all others'
 	parents map[string]hierarchy // controller → where its groups are made
 	next    atomic.Int64
 }
@@ -51,7 +55,7 @@ type limits struct {
 
 // findGroups finds where groups can be made; it tries each once.
 func findGroups(log *slog.Logger) *groups {
-	g := &groups{log: log, parents: make(map[string]hierarchy)}
+	g := &groups{log: log, mark: rand.Text(), parents: make(map[string]hierarchy)}
 	own, err1 := os.ReadFile("/proc/self/cgroup")
 	mounts, err2 := os.ReadFile("/proc/self/mountinfo")
 	if err := errors.Join(err1, err2); err != nil {
@@ -90,7 +94,7 @@ func (g *groups) holds() []string {
 }
 
 func (g *groups) name() string {
-	return groupPrefix + strconv.Itoa(os.Getpid()) + "." + strconv.FormatInt(g.next.Add(1), 10)
+	return groupPrefix + strconv.Itoa(os.Getpid()) + "." + g.mark + "." + strconv.FormatInt(g.next.Add(1), 10)
 }
 
 // ownGroups finds the directory of the server's own group in each hierarchy that is

@@ -115,6 +115,13 @@ func TestVersion2(t *testing.T) {
 	}
 }
 
+func TestGroupsOfTwoSandboxesDiffer(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	if a, b := findGroups(log).name(), findGroups(log).name(); a == b {
+		t.Errorf("both are called %s", a)
+	}
+}
+
 func TestSweepGroups(t *testing.T) {
 	dir := t.TempDir()
 	own, gone, other := groupPrefix+strconv.Itoa(os.Getpid())+".1", groupPrefix+"999999999.1", "somebody"
