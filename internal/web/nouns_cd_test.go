@@ -180,29 +180,29 @@ func TestPromotions(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuse(t, p.site, approve(secret, good), fault.Forbidden, "")
+	promote := func(token, body string) call {
+		return call{method: "POST", path: "/api/v1/promotions", token: token, body: body}
+	}
+	joined := want[api.Promotion](t, p.site, promote(developer, `{"release":"shop@1.0.0","environment":"production","note":"please"}`))
+	if joined.ID != w.ID || len(joined.Causes) != 2 || joined.Causes[1].Note != "please" {
+		t.Errorf("a second request: %+v", joined)
+	}
 	got := want[api.Promotion](t, p.site, approve(approver, good))
 	if len(got.Decisions) != 1 || got.Decisions[0].Actor != "a-approver" || !got.Decisions[0].Approve {
 		t.Errorf("approved: %+v", got)
 	}
 	p.settle()
-	if got := want[api.Promotion](t, p.site, call{path: path, token: viewer}); got.Admitted == nil || got.Weight != 10 {
+	if got := want[api.Promotion](t, p.site, call{path: path, token: viewer}); got.Admitted == nil || got.Weight != 100 || got.State != cd.Done {
 		t.Errorf("after approval: %+v", got)
 	}
 	refuse(t, p.site, call{method: "POST", path: path + "/reject", token: approver, body: good}, fault.Conflict, "")
 
-	promote := func(token, body string) call {
-		return call{method: "POST", path: "/api/v1/promotions", token: token, body: body}
-	}
 	refuse(t, p.site, promote(viewer, `{"release":"shop@1.0.0","environment":"dev"}`), fault.Forbidden, "")
 	refuse(t, p.site, promote(developer, `{"environment":"dev"}`), fault.Invalid, "release")
 	refuse(t, p.site, promote(developer, `{"release":"shop@1.0.0"}`), fault.Invalid, "environment")
 	refuse(t, p.site, promote(developer, `{"release":"shop@1.0.0","environment":"dev","force":true}`), fault.Invalid, "force")
 	refuse(t, p.site, promote(developer, `{"release":"shop@1.0.0","environment":"moon"}`), fault.NotFound, "")
 	refuse(t, p.site, promote(developer, `{"release":"shop@1.0.0","environment":"dev"}`), fault.Conflict, "")
-	joined := want[api.Promotion](t, p.site, promote(developer, `{"release":"shop@1.0.0","environment":"production","note":"please"}`))
-	if joined.ID != w.ID || len(joined.Causes) != 2 || joined.Causes[1].Note != "please" {
-		t.Errorf("a second request: %+v", joined)
-	}
 	all := want[api.List[api.Promotion]](t, p.site, call{path: "/api/v1/promotions?limit=1", token: viewer})
 	if len(all.Items) != 1 || all.Next != itoa(int(w.ID)) {
 		t.Errorf("first page: %+v", all)
