@@ -7,7 +7,7 @@ import (
 )
 
 func BenchmarkParse(b *testing.B) {
-	src := read(b, "testdata/good.yml")
+	src := good(b)
 	for b.Loop() {
 		if _, err := workflow.Parse("w.yml", src); err != nil {
 			b.Fatal(err)

@@ -202,7 +202,7 @@ func FuzzExpression(f *testing.F) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(read(f, "testdata/good.yml"))
+	f.Add(good(f))
 	f.Add([]byte("on: push\njobs: {a: {runs-on: linux, steps: [{run: 'a ${{ github.sha }}'}]}}"))
 	f.Add([]byte("on: [push]\nx-drawbridge: {a: b}\njobs:\n  a:\n    timeout-minutes: !!float nan\n"))
 	f.Add([]byte("a: &a [*a]\n---\n? {}\n"))

@@ -10,9 +10,10 @@ import (
 	"drawbridge/internal/ci/workflow"
 )
 
-func read(t testing.TB, path string) []byte {
+// good is a workflow that uses every key there is.
+func good(t testing.TB) []byte {
 	t.Helper()
-	src, err := os.ReadFile(path)
+	src, err := os.ReadFile("testdata/good.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func parse(t *testing.T, src string) *workflow.Workflow {
 }
 
 func TestParse(t *testing.T) {
-	src := read(t, "testdata/good.yml")
+	src := good(t)
 	w, err := workflow.Parse(".drawbridge/workflows/good.yml", src)
 	if err != nil {
 		t.Fatal(err)
