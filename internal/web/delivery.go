@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -18,16 +17,11 @@ type DeliveryStore interface {
 	cd.Documents
 	// Applications lists the names of the deliveries after a name, sorted.
 	Applications(ctx context.Context, after string, limit int) ([]string, error)
-}
-
-// DocumentReader reads documents of any version.
-type DocumentReader interface {
 	// Document returns one version of a document as it was applied; NotFound when there is none.
 	Document(ctx context.Context, kind, name string, version int64) ([]byte, error)
 }
 
-// DeliveryRoutes are the rows of deliveries. A store that is a DocumentReader shows
-// versions before the newest too.
+// DeliveryRoutes are the rows of deliveries.
 func DeliveryRoutes(store DeliveryStore) []Route {
 	h := deliveryHandlers{store}
 	return []Route{
@@ -116,20 +110,9 @@ func (h deliveryHandlers) show(w http.ResponseWriter, r *http.Request) error {
 	}
 	if want != 0 && want != version {
 		version = want
-		if src, err = h.older(r.Context(), name, want); err != nil {
+		if src, err = h.store.Document(r.Context(), cd.KindDelivery, name, want); err != nil {
 			return err
 		}
 	}
 	return Reply(w, http.StatusOK, api.Delivery{Name: name, Version: version, Source: string(src)})
-}
-
-func (h deliveryHandlers) older(ctx context.Context, name string, version int64) ([]byte, error) {
-	if s, ok := h.store.(DocumentReader); ok {
-		src, err := s.Document(ctx, cd.KindDelivery, name, version)
-		if err != nil {
-			return nil, fmt.Errorf("read delivery %s version %d: %w", name, version, err)
-		}
-		return src, nil
-	}
-	return nil, fault.New(fault.NotFound, "delivery %s has no version %d to show", name, version).WithField("version")
 }

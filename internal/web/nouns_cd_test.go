@@ -2,7 +2,6 @@ package web_test
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"strconv"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"drawbridge/internal/cd"
 	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
-	storecd "drawbridge/internal/store/cd"
 	"drawbridge/internal/web"
 	"drawbridge/internal/web/api"
 )
@@ -395,16 +393,6 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// archive is a store that keeps old versions.
-type archive struct{ *storecd.Store }
-
-func (archive) Document(_ context.Context, _, name string, version int64) ([]byte, error) {
-	if version != 1 {
-		return nil, fault.New(fault.NotFound, "%s has no version %d", name, version)
-	}
-	return []byte(delivery), nil
-}
-
 func TestOldVersions(t *testing.T) {
 	t.Parallel()
 	p := newPlant(t)
@@ -412,7 +400,7 @@ func TestOldVersions(t *testing.T) {
 	if _, err := cd.ApplyDelivery(t.Context(), p.cdStore, "ops", "d.yaml", []byte(delivery+"# again\n"), false); err != nil {
 		t.Fatal(err)
 	}
-	s := serveRoutes(t, web.DeliveryRoutes(archive{p.cdStore}))
+	s := serveRoutes(t, web.DeliveryRoutes(p.cdStore))
 	viewer := s.secret[identity.Viewer]
 	if d := want[api.Delivery](t, s, call{path: "/api/v1/deliveries/shop?version=1", token: viewer}); d.Version != 1 || d.Source != delivery {
 		t.Errorf("version 1 is %+v", d)

@@ -29,6 +29,15 @@ func (s *Store) Newest(ctx context.Context, kind, name string) ([]byte, int64, e
 	return row.Body, row.Version, store.Fault(err)
 }
 
+// Document returns one version of a document as it was applied; NotFound when there is none.
+func (s *Store) Document(ctx context.Context, kind, name string, version int64) ([]byte, error) {
+	row, err := s.read().Document(ctx, sqlc.DocumentParams{Kind: kind, Name: name, Version: version})
+	if err != nil {
+		return nil, found(err, "drawbridge apply -f FILE", "there is no version %d of %s %s", version, kind, name)
+	}
+	return row.Body, nil
+}
+
 // PutDelivery is cd.Documents'.
 func (s *Store) PutDelivery(ctx context.Context, actor string, d cd.Delivery, body []byte, was int64) (int64, error) {
 	version := was + 1
