@@ -278,7 +278,7 @@ func TestLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Contains(f.Limits, "memory") || !slices.Contains(f.Limits, "pids") {
-		if os.Getenv("CI") == "true" {
+		if os.Getenv("CI") == "true" && os.Getuid() == 0 { // another user may need a delegated group
 			t.Fatalf("limits that hold here: %q", f.Limits)
 		}
 		t.Skipf("limits that hold here: %q", f.Limits)
