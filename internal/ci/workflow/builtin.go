@@ -33,7 +33,7 @@ var builtins = map[Action]builtin{
 		outputs:  []string{"digest", "reference"},
 		refused: map[string]refusal{
 			"base": {
-				"an image is built from nothing but its path for now, so that no foreign layer goes out under this run's signature",
+				"an image is built from nothing but its path, so that no foreign layer goes out under this run's signature",
 				"put everything that the program needs below path, a static binary for example",
 			},
 		},

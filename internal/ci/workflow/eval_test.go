@@ -188,7 +188,7 @@ func FuzzExpression(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if len(s) > 4096 {
-			t.Skip()
+			return // longer than any expression that is read
 		}
 		if text, ok := workflow.TextOf("${{ " + s + " }}"); ok {
 			if got, err := text.Eval(sample()); err != nil && got != "" {
