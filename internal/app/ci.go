@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -66,6 +65,7 @@ func (s *server) startCI(ctx context.Context) error {
 		Pushed: func(ctx context.Context, repository string, moved []ci.RefChange) error {
 			return p.service.Sync(ctx, repository, moved)
 		},
+		Known: p.store.Refs,
 	})
 	if err != nil {
 		return err
@@ -123,25 +123,11 @@ func (p *ciPlane) reconcile(ctx context.Context) error {
 }
 
 func (p *ciPlane) reconcileOne(ctx context.Context, repository string) error {
-	are, err := p.forge.Refs(ctx, repository)
+	err := p.forge.Reconcile(ctx, repository)
 	if fault.Is(err, fault.NotFound) {
 		return p.forge.Create(ctx, repository) // its row was committed, its directory was not made
 	}
-	if err != nil {
-		return err
-	}
-	known, err := p.store.Refs(ctx, repository)
-	if err != nil || maps.Equal(are, known) {
-		return err
-	}
-	moves, err := p.forge.Moves(ctx, repository, time.Time{})
-	if err != nil {
-		return err
-	}
-	if err := p.service.Sync(ctx, repository, moves); err != nil {
-		return err
-	}
-	return p.service.Reconcile(ctx, repository, are)
+	return err
 }
 
 // CreateRepository makes the row first and the directory after it: a crash in between is

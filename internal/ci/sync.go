@@ -6,18 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"drawbridge/internal/audit"
 	"drawbridge/internal/ci/workflow"
 	"drawbridge/internal/fault"
 )
-
-// unknownPusher stands where nobody knows any more who pushed: the server died between
-// the push and its record.
-const unknownPusher = "unknown"
 
 // CreateRepository adds a repository that protects DefaultProtected. by is the
 // authenticated identity that asks for it. Invalid for a malformed name, Conflict for one
@@ -63,32 +57,6 @@ func (s *Service) sync(ctx context.Context, repository string, c RefChange) erro
 		return fmt.Errorf("insert the runs of a push to %s: %w", repository, err)
 	}
 	return nil
-}
-
-// Reconcile compares what the refs name now with what was recorded, and syncs the
-// difference: a push that was answered, or not, while the server died is not lost. Who
-// pushed it is not known any more.
-func (s *Service) Reconcile(ctx context.Context, repository string, refs map[string]string) error {
-	known, err := s.Store.Refs(ctx, repository)
-	if err != nil {
-		return err
-	}
-	var moved []RefChange
-	for _, ref := range slices.Sorted(maps.Keys(refs)) {
-		old, ok := known[ref]
-		if !ok {
-			old = NoCommit
-		}
-		if old != refs[ref] {
-			moved = append(moved, RefChange{Ref: ref, Old: old, New: refs[ref], Pusher: unknownPusher, At: s.Now()})
-		}
-	}
-	for _, ref := range slices.Sorted(maps.Keys(known)) {
-		if _, ok := refs[ref]; !ok {
-			moved = append(moved, RefChange{Ref: ref, Old: known[ref], New: NoCommit, Pusher: unknownPusher, At: s.Now()})
-		}
-	}
-	return s.Sync(ctx, repository, moved)
 }
 
 // runsOf plans the runs that a push starts.

@@ -77,28 +77,6 @@ func TestMalformedWorkflowIsAFailedRun(t *testing.T) {
 	}
 }
 
-func TestReconcile(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, oneJob("- run: true"))
-	w.push(t, "shop", mainRef)
-	refs := map[string]string{mainRef: commitB, "refs/heads/new": commitA}
-	for range 2 {
-		if err := w.Reconcile(t.Context(), "shop", refs); err != nil {
-			t.Fatal(err)
-		}
-	}
-	list := runs(t, w)
-	if len(list) != 3 || list[0].Ref != "refs/heads/new" || list[1].Commit != commitB || list[1].Old != commitA || list[1].Pusher != "unknown" {
-		t.Errorf("runs = %+v, want one for each ref that had moved", list)
-	}
-	if err := w.Reconcile(t.Context(), "shop", map[string]string{}); err != nil {
-		t.Fatal(err)
-	}
-	if known, err := w.store.Refs(t.Context(), "shop"); err != nil || len(known) != 0 {
-		t.Errorf("refs = %v, %v, want none", known, err)
-	}
-}
-
 func TestNames(t *testing.T) {
 	t.Parallel()
 	for name, ok := range map[string]bool{

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"drawbridge/internal/ci"
 	"drawbridge/internal/fault"
@@ -14,6 +15,9 @@ import (
 
 // maxCommands is the most refs that one push may move.
 const maxCommands = 1000
+
+// maxRef is the longest name of a ref, in bytes.
+const maxRef = 255
 
 // command is one ref that a push wants to move.
 type command struct {
@@ -82,6 +86,8 @@ func packet(r io.Reader) ([]byte, error) {
 // refusal is why a command may not be taken; empty when it may.
 func refusal(c command, protected func(ref string) bool) string {
 	switch {
+	case len(c.ref) > maxRef || !utf8.ValidString(c.ref):
+		return "a ref's name is UTF-8 and has at most 255 bytes" // or it could not be recorded
 	case strings.HasPrefix(c.ref, "refs/tags/"):
 		if c.old != ci.NoCommit {
 			return "tags neither move nor go; make a new one"

@@ -4,8 +4,8 @@
 // Refs are the truth about what was pushed. A push is received whole before git sees it,
 // so that a slow sender holds no lock; git takes it under a lock of its repository; what
 // moved is handed to Config.Pushed before the sender hears of success. Git's reflog, where
-// the authenticated pusher stands as committer, keeps the same facts: Moves reads them after a
-// crash in between. There are no hooks, and a push makes no repository.
+// the authenticated pusher stands as committer, keeps the same facts: Reconcile reads them after
+// a crash in between. There are no hooks, and a push makes no repository.
 //
 // main and tags never go backwards: they are not forced, not deleted, and a tag does not
 // move. Refs outside refs/heads/ and refs/tags/ are refused.
@@ -41,8 +41,10 @@ type Config struct {
 	// for a token, Forbidden does not.
 	Authorize func(r *http.Request) (name string, push bool, err error)
 	// Pushed takes the refs that one push moved, sorted by name, before the sender hears of
-	// success. When it fails the sender is told, although the refs have moved: Moves finds them.
+	// success. When it fails the sender is told, although the refs have moved: Reconcile finds them.
 	Pushed func(ctx context.Context, repository string, changes []ci.RefChange) error
+	// Known is what each branch and tag named when it was last recorded by Pushed.
+	Known func(ctx context.Context, repository string) (map[string]string, error)
 	// Protected reports whether a branch may be neither forced nor deleted; nil means main alone.
 	Protected func(repository, ref string) bool
 	// MaxPush is the largest push, in bytes; 0 means 512 MiB.
@@ -67,8 +69,8 @@ var _ ci.Source = (*Forge)(nil)
 // New makes Dir when it is missing, clears what a crash left in it, and looks for git. It
 // is a fault of kind Unavailable when git is not installed.
 func New(cfg Config) (*Forge, error) {
-	if cfg.Authorize == nil || cfg.Pushed == nil || cfg.Now == nil || cfg.Dir == "" {
-		return nil, errors.New("forge: Dir, Authorize, Pushed and Now are needed")
+	if cfg.Authorize == nil || cfg.Pushed == nil || cfg.Known == nil || cfg.Now == nil || cfg.Dir == "" {
+		return nil, errors.New("forge: Dir, Authorize, Pushed, Known and Now are needed")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

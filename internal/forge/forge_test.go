@@ -2,6 +2,7 @@ package forge_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,6 +27,7 @@ type host struct {
 
 	mu     sync.Mutex
 	pushes [][]ci.RefChange
+	known  map[string]string // what the last push that was taken made of each ref
 	fail   error
 }
 
@@ -46,7 +48,7 @@ func newHost(t *testing.T, change ...func(*forge.Config)) *host {
 		}
 		t.Skip("git is not installed")
 	}
-	h := &host{dir: t.TempDir()}
+	h := &host{dir: t.TempDir(), known: map[string]string{}}
 	cfg := forge.Config{
 		Dir: h.dir, Now: func() time.Time { return pushTime },
 		Authorize: func(r *http.Request) (string, bool, error) {
@@ -63,7 +65,21 @@ func newHost(t *testing.T, change ...func(*forge.Config)) *host {
 				t.Errorf("Pushed for %q", repository)
 			}
 			h.pushes = append(h.pushes, changes)
-			return h.fail
+			if h.fail != nil {
+				return h.fail
+			}
+			for _, c := range changes {
+				h.known[c.Ref] = c.New
+				if c.New == ci.NoCommit {
+					delete(h.known, c.Ref)
+				}
+			}
+			return nil
+		},
+		Known: func(context.Context, string) (map[string]string, error) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return maps.Clone(h.known), nil
 		},
 	}
 	for _, c := range change {

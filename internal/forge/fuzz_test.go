@@ -3,7 +3,6 @@ package forge
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 const zeros = "0000000000000000000000000000000000000000"
@@ -39,7 +38,7 @@ func FuzzParseLog(f *testing.F) {
 	f.Add("\n\n" + line + "half")
 	f.Add(strings.Replace(line, " <", "", 1))
 	f.Fuzz(func(t *testing.T, s string) {
-		moves, _ := parseLog(strings.NewReader(s), "refs/heads/main", time.Time{}) // a line that is too long is an error
+		moves, _ := parseLog(strings.NewReader(s), "refs/heads/main") // a line that is too long is an error
 		for _, m := range moves {
 			if m.Validate() != nil {
 				t.Errorf("parseLog(%q) gave %v", s, m)

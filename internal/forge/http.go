@@ -170,7 +170,7 @@ func (f *Forge) take(r *http.Request, req request, out *recorder, settings [][2]
 	// From here on the sender's going away stops nothing: refs may have moved.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), pushedTime)
 	defer cancel()
-	before, err := f.Refs(ctx, req.repository)
+	before, err := f.reconcile(ctx, req.repository)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package forge_test
 
 import (
-	"errors"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -42,16 +40,6 @@ func TestPushAndClone(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, h.told(), ignoreTime); diff != "" {
 		t.Errorf("Pushed was told: %s", diff)
-	}
-	moves, err := h.Moves(t.Context(), "shop", time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(append(want[0], want[1]...), moves, ignoreTime, cmpopts.SortSlices(func(a, b ci.RefChange) bool { return a.Ref+a.Old < b.Ref+b.Old })); diff != "" {
-		t.Errorf("Moves: %s", diff)
-	}
-	if late, err := h.Moves(t.Context(), "shop", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil || len(late) != 0 {
-		t.Errorf("Moves since the future = %v, %v", late, err)
 	}
 	refs, err := h.Refs(t.Context(), "shop")
 	if diff := cmp.Diff(map[string]string{"refs/heads/main": second, "refs/heads/next": second, "refs/tags/v1.0.0": second}, refs); err != nil || diff != "" {
@@ -86,6 +74,8 @@ func TestRefusals(t *testing.T) {
 	refused(t, "tags neither move nor go", dir, "push", "--force", alice, "HEAD:refs/tags/v1")
 	refused(t, "tags neither move nor go", dir, "push", alice, ":refs/tags/v1")
 	refused(t, "only branches and tags", dir, "push", alice, "HEAD:refs/drawbridge/x")
+	refused(t, "at most 255 bytes", dir, "push", alice, "HEAD:refs/heads/"+strings.Repeat("long/", 60)+"x")
+	refused(t, "is UTF-8", dir, "push", alice, "HEAD:refs/heads/\xff")
 	refused(t, "holds a ref that is refused", dir, "push", alice, "HEAD:refs/heads/fine", "HEAD:refs/notes/x")
 
 	must(t, dir, "checkout", "-q", "HEAD~1")
@@ -233,27 +223,6 @@ func TestRace(t *testing.T) {
 	}
 	if n := len(h.told()); n != 2 {
 		t.Errorf("told of %d pushes, want 2", n)
-	}
-}
-
-// When what was pushed cannot be handed on, the sender hears no success, and Moves knows.
-func TestPushedFails(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	dir := work(t)
-	for _, err := range []error{fault.New(fault.Full, "the database is full"), errors.New("secret detail")} {
-		h.mu.Lock()
-		h.fail = err
-		h.mu.Unlock()
-		sha := commit(t, dir, nil)
-		out, gitErr := git(t, dir, "push", h.remote("a-token", "shop"), "main")
-		if gitErr == nil || strings.Contains(out, "secret detail") {
-			t.Errorf("with %v the sender hears %v: %s", err, gitErr, out)
-		}
-		moves, err := h.Moves(t.Context(), "shop", time.Time{})
-		if err != nil || len(moves) == 0 || moves[len(moves)-1].New != sha || moves[len(moves)-1].Pusher != "alice" {
-			t.Errorf("Moves = %v, %v, want %s at the end", moves, err, sha)
-		}
 	}
 }
 

@@ -105,31 +105,17 @@ func orNone(commit string) string {
 	return commit
 }
 
-// Moves lists what was pushed since a time, as the reflog has it: each move of a ref that
-// still exists, in order of time, with the identity that pushed it. It is how a server that
-// was killed between a push and Pushed learns of it: a move that is known already is given
-// again. Times are whole seconds. NotFound when there is no such repository.
-func (f *Forge) Moves(ctx context.Context, repository string, since time.Time) ([]ci.RefChange, error) {
-	if err := f.find(repository); err != nil {
-		return nil, err
-	}
-	unlock, err := f.lock(ctx, repository) // what a push under way moves, it hands over itself
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
+// log lists each move of the refs that still exist as the reflog has it, in order, with the
+// identity that pushed it. Times are whole seconds. The caller holds the lock.
+func (f *Forge) log(ctx context.Context, repository string, refs map[string]string) ([]ci.RefChange, error) {
 	root, err := os.OpenRoot(f.path(repository))
 	if err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", repository, err)
 	}
 	defer root.Close() //nolint:errcheck // nothing was written
-	refs, err := f.Refs(ctx, repository)
-	if err != nil {
-		return nil, err
-	}
 	var moves []ci.RefChange
 	for ref := range refs {
-		list, err := readLog(root, ref, since.Truncate(time.Second))
+		list, err := readLog(root, ref)
 		if err != nil {
 			return nil, fmt.Errorf("read the log of %s in %s: %w", ref, repository, err)
 		}
@@ -164,7 +150,7 @@ func (f *Forge) commits(ctx context.Context, repository string, moves []ci.RefCh
 	return kept, nil
 }
 
-func readLog(root *os.Root, ref string, since time.Time) ([]ci.RefChange, error) {
+func readLog(root *os.Root, ref string) ([]ci.RefChange, error) {
 	file, err := root.Open(filepath.Join("logs", filepath.FromSlash(ref)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -173,18 +159,18 @@ func readLog(root *os.Root, ref string, since time.Time) ([]ci.RefChange, error)
 		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
-	return parseLog(file, ref, since)
+	return parseLog(file, ref)
 }
 
 // parseLog reads a reflog: "OLD NEW NAME <MAIL> SECONDS ZONE\tMESSAGE". A last line without
 // its end is one that git was writing when it was killed, and whose ref did not move.
-func parseLog(r io.Reader, ref string, since time.Time) ([]ci.RefChange, error) {
+func parseLog(r io.Reader, ref string) ([]ci.RefChange, error) {
 	var list []ci.RefChange
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		m, ok := parseMove(lines.Text(), ref)
-		if ok && !m.At.Before(since) && m.New != ci.NoCommit {
+		if ok && m.New != ci.NoCommit {
 			list = append(list, m)
 		}
 	}
