@@ -26,6 +26,13 @@ type Token struct {
 	Revoked  time.Time // UTC, whole milliseconds; zero means that it holds
 	By       string    // the identity that made it; empty for the first token of a server
 	LastFour string    // the last four characters of the secret, to tell tokens apart
+
+	// Applications are those that events of this token may concern, sorted; nil means all. Only
+	// tokens of the role Events have any.
+	Applications []string
+	// Subject is whom the issuer of a workload's identity named, for people and the audit log;
+	// empty for every token that was not exchanged for such an identity.
+	Subject string
 }
 
 // First reports whether t is the token that a server made for itself at its first

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
 	"drawbridge/internal/identity/identitytest"
@@ -31,7 +33,7 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := tokens.Verify(t.Context(), secret); err != nil || got != created {
+	if got, err := tokens.Verify(t.Context(), secret); err != nil || !cmp.Equal(got, created) {
 		t.Fatalf("Verify(secret) = %v, %v, want %v", got, err, created)
 	}
 	if !strings.HasSuffix(secret, created.LastFour) || len(secret) != 67 {

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,7 +70,12 @@ type Request struct {
 	Role Role          // what it may do
 	Life time.Duration // 0 means DefaultLife for people and for ever for machines; at most MaxLife
 	By   string        // the identity that asks
+
+	Applications []string // those that its events may concern, for the role Events alone; nil means all
 }
+
+// MaxApplications is the most applications that one token or one rule names.
+const MaxApplications = 100
 
 // Create makes a token and returns its secret, which is nowhere else. A malformed
 // request is a fault of kind Invalid that names the field.
@@ -79,25 +86,33 @@ func (t *Tokens) Create(ctx context.Context, r Request) (Token, string, error) {
 	if r.Life == 0 && r.Role != Events && r.Role != CI {
 		r.Life = DefaultLife
 	}
-	return t.create(ctx, r)
+	if err := ValidName(r.Name); err != nil {
+		return Token{}, "", err
+	}
+	return t.create(ctx, r, "")
 }
 
 // CreateFirst makes the first token of a server: an admin named name for FirstLife, refused
 // by Git and by the registry.
 func (t *Tokens) CreateFirst(ctx context.Context, name string) (Token, string, error) {
-	return t.create(ctx, Request{Name: name, Role: Admin, Life: FirstLife})
-}
-
-func (t *Tokens) create(ctx context.Context, r Request) (Token, string, error) {
-	if err := ValidName(r.Name); err != nil {
+	if err := ValidName(name); err != nil {
 		return Token{}, "", err
 	}
+	return t.create(ctx, Request{Name: name, Role: Admin, Life: FirstLife}, "")
+}
+
+// create makes the token that r asks for, whose name is checked; subject is a workload's.
+func (t *Tokens) create(ctx context.Context, r Request, subject string) (Token, string, error) {
 	role, err := ParseRole(string(r.Role))
 	if err != nil {
 		return Token{}, "", err
 	}
 	if r.Life < 0 || r.Life > MaxLife {
 		return Token{}, "", fault.New(fault.Invalid, "a token lives for more than 0 and at most %d days", MaxLife/(24*time.Hour)).WithField("ttl")
+	}
+	applications, err := scope(r)
+	if err != nil {
+		return Token{}, "", err
 	}
 	raw := make([]byte, secretSize)
 	if _, err := rand.Read(raw); err != nil {
@@ -106,7 +121,7 @@ func (t *Tokens) create(ctx context.Context, r Request) (Token, string, error) {
 	secret := prefix + hex.EncodeToString(raw)
 	token := Token{
 		Name: r.Name, Role: role, By: r.By, LastFour: secret[len(secret)-4:],
-		Created: t.now().UTC().Truncate(time.Millisecond),
+		Created: t.now().UTC().Truncate(time.Millisecond), Applications: applications, Subject: subject,
 	}
 	if r.Life > 0 {
 		token.Expires = token.Created.Add(r.Life).Truncate(time.Millisecond)
@@ -116,6 +131,38 @@ func (t *Tokens) create(ctx context.Context, r Request) (Token, string, error) {
 		return Token{}, "", err
 	}
 	return token, secret, nil
+}
+
+// scope is the applications that r names, sorted, each once.
+func scope(r Request) ([]string, error) {
+	if len(r.Applications) == 0 {
+		return nil, nil
+	}
+	if r.Role != Events {
+		return nil, fault.New(fault.Invalid, "only a token of the role events is for some applications alone").WithField("applications").
+			WithHint("leave the applications out, or make a token with the role events")
+	}
+	list := slices.Compact(slices.Sorted(slices.Values(r.Applications)))
+	if len(list) > MaxApplications {
+		return nil, fault.New(fault.Invalid, "a token is for at most %d applications", MaxApplications).WithField("applications")
+	}
+	for _, a := range list {
+		if err := validApplication(a); err != nil {
+			return nil, err.WithField("applications")
+		}
+	}
+	return list, nil
+}
+
+var applicationName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// validApplication is nil when s may name an application, as the file of a delivery has it.
+func validApplication(s string) *fault.Error {
+	if applicationName.MatchString(s) {
+		return nil
+	}
+	return fault.New(fault.Invalid, "%.80q cannot name an application", s).
+		WithHint("use 1 to 63 of a-z 0-9 - and start and end with a letter or digit")
 }
 
 // Verify returns the live token that secret belongs to. Every other secret, unknown,

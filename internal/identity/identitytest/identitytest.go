@@ -83,11 +83,17 @@ func Run(t *testing.T, open func(t *testing.T) identity.Store) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 	alice := identity.Token{Name: "alice", Role: identity.Developer, Created: now, Expires: now.Add(time.Hour), By: "ops", LastFour: "cafe"}
 	machine := identity.Token{Name: "ci", Role: identity.Events, Created: now, By: "ops", LastFour: "beef"}
+	scoped := identity.Token{
+		Name: "workload:github", Role: identity.Events, Created: now, Expires: now.Add(time.Minute), By: "workload:github", LastFour: "f00d",
+		Applications: []string{"shop", "till"}, Subject: "repo:acme/shop:ref:refs/heads/main",
+	}
+	none := scoped
+	none.LastFour, none.Applications = "0001", []string{}
 
 	t.Run("round trip", func(t *testing.T) {
 		s := open(t)
-		for i, want := range []identity.Token{alice, machine, {Name: "first", Role: identity.Admin, Created: now, LastFour: "0000"}} {
-			hash := identity.HashOf(want.Name)
+		for i, want := range []identity.Token{alice, machine, {Name: "first", Role: identity.Admin, Created: now, LastFour: "0000"}, scoped, none} {
+			hash := identity.HashOf(want.LastFour)
 			got, err := s.Insert(t.Context(), want, hash)
 			if err != nil {
 				t.Fatal(err)

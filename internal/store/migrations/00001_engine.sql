@@ -40,8 +40,11 @@ CREATE TABLE token (
     created_by text   NOT NULL,
     created_ms bigint NOT NULL,
     expires_ms bigint,
-    revoked_ms bigint
+    revoked_ms bigint,
+    scope      text,                        -- JSON array of application names; NULL: all
+    subject    text   NOT NULL              -- whom a workload's issuer named; '' for other tokens
 );
+CREATE INDEX token_workload ON token (expires_ms) WHERE subject <> '';
 -- +goose Down
 DROP TABLE token;
 DROP TABLE audit_checkpoint;
