@@ -28,7 +28,12 @@ type Job interface {
 	// Run runs one step and returns how it ended. Cancelling ctx sends TERM, after a grace
 	// period KILL, to the step's whole process tree. An error means that the step could not
 	// be run or watched, never that it failed.
-	Run(ctx context.Context, step StepSpec, out Output) (Exit, error)
+	//
+	// Standard output and standard error are one stream, so that out gets every byte in the
+	// order in which the step wrote it: what is masked on one of them is masked on the other
+	// from then on. out is written to by one goroutine, and no longer once Run has returned;
+	// what it does not take is thrown away, and the step goes on.
+	Run(ctx context.Context, step StepSpec, out io.Writer) (Exit, error)
 	// PutFile unpacks a tar stream at path, which is relative to the workspace or starts with
 	// /tmp or /cache. Links that lead outside are refused.
 	PutFile(ctx context.Context, path string, r io.Reader) error
@@ -70,13 +75,6 @@ type StepSpec struct {
 	Env     map[string]string // added to the job's
 	Timeout time.Duration     // 0 means none
 	Grace   time.Duration     // between TERM and KILL; 0 means 5 s
-}
-
-// Output takes what a step writes. The executor never blocks on it for longer than a
-// Write takes, and calls it from one goroutine at a time.
-type Output interface {
-	Stdout(p []byte)
-	Stderr(p []byte)
 }
 
 // Exit is how a step ended.

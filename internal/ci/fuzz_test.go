@@ -35,7 +35,9 @@ func FuzzMask(f *testing.F) {
 		log.mask(secret)
 		step := newStepOutput(log)
 		for rest := []byte(text); len(rest) > 0; rest = rest[min(size, len(rest)):] {
-			step.Stderr(rest[:min(size, len(rest))])
+			if n, err := step.Write(rest[:min(size, len(rest))]); err != nil || n != min(size, len(rest)) {
+				t.Fatalf("Write = %d, %v", n, err)
+			}
 		}
 		step.close()
 		for line := range strings.Lines(out.String()) {

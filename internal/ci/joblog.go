@@ -116,7 +116,7 @@ type lineBuffer struct {
 	log   *jobLog
 	buf   []byte
 	long  bool                          // the pieces before are of the same line
-	parse func(line string) (show bool) // sees each line that is not too long; nil means none
+	parse func(line string) (show bool) // sees each line that is not too long
 }
 
 func (b *lineBuffer) write(p []byte) {
@@ -138,7 +138,7 @@ func (b *lineBuffer) write(p []byte) {
 // end ends the line.
 func (b *lineBuffer) end() {
 	line := bytes.TrimSuffix(b.buf, []byte("\r"))
-	if b.long || b.parse == nil || b.parse(string(line)) {
+	if b.long || b.parse(string(line)) {
 		b.log.line(line)
 	}
 	b.buf, b.long = b.buf[:0], false

@@ -30,6 +30,7 @@ func TestLogMasks(t *testing.T) {
     echo "::add-mask::hunter2%0Asecond line"
     printf hun; printf 'ter2 in two writes\n'
     echo "this is the second line"; echo hunter2 >&2
+    echo "::add-mask::told on stderr" >&2; echo "told on stderr"; echo "it was told on stderr" >&2
     echo "::stop-commands::token"; echo "::add-mask::visible"; echo "::token::"
     printf 'a%.0s' $(seq 1 70000); printf 'hunter2'; printf 'b%.0s' $(seq 1 70000); echo
     printf 'no end hunter2'
@@ -37,7 +38,7 @@ func TestLogMasks(t *testing.T) {
 	w.push(t, "shop", mainRef)
 	w.wantRun(t, 1, ci.RunSucceeded, "")
 	log := w.logs.Text(1)
-	for _, secret := range []string{"hunter2", "second line"} {
+	for _, secret := range []string{"hunter2", "second line", "told on stderr"} {
 		if strings.Contains(strings.ReplaceAll(log, "::add-mask::visible", ""), secret) {
 			// The script's own first line names the step; it must be masked only after the mask is known.
 			for line := range strings.Lines(log) {
@@ -47,7 +48,7 @@ func TestLogMasks(t *testing.T) {
 			}
 		}
 	}
-	w.wantLog(t, 1, "*** in two writes", "this is the ***", "::add-mask::visible", "no end ***", "*** again")
+	w.wantLog(t, 1, "*** in two writes", "this is the ***", "::add-mask::visible", "it was ***", "no end ***", "*** again")
 	if n := strings.Count(log, "a") + strings.Count(log, "b"); n < 140000 {
 		t.Errorf("the long line has %d bytes, want all 140000", n)
 	}

@@ -6,30 +6,30 @@ import (
 	"drawbridge/internal/ci/workflow"
 )
 
-// stepOutput takes what one step prints: commands on its standard output are followed,
+// stepOutput takes what one step prints, on both of its streams: commands are followed,
 // everything else goes to the log.
 type stepOutput struct {
-	log            *jobLog
-	scanner        workflow.Scanner
-	stdout, stderr lineBuffer
+	log     *jobLog
+	scanner workflow.Scanner
+	lines   lineBuffer
 }
 
 func newStepOutput(log *jobLog) *stepOutput {
 	o := &stepOutput{log: log}
-	o.stdout = lineBuffer{log: log, parse: o.line}
-	o.stderr = lineBuffer{log: log}
+	o.lines = lineBuffer{log: log, parse: o.line}
 	return o
 }
 
-// Stdout implements Output.
-func (o *stepOutput) Stdout(p []byte) { o.stdout.write(p); o.log.flush() }
+// Write takes the next bytes; it never fails.
+func (o *stepOutput) Write(p []byte) (int, error) {
+	o.lines.write(p)
+	o.log.flush()
+	return len(p), nil
+}
 
-// Stderr implements Output.
-func (o *stepOutput) Stderr(p []byte) { o.stderr.write(p); o.log.flush() }
-
+// close takes a last line that has no end.
 func (o *stepOutput) close() {
-	o.stdout.close()
-	o.stderr.close()
+	o.lines.close()
 	o.log.flush()
 }
 

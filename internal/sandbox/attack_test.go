@@ -243,7 +243,7 @@ func TestJobAttacks(t *testing.T) {
 		out := &sandboxtest.Output{}
 		command := append([]string{tool + "/attacker"}, arguments(attacks)...)
 		if exit, err := j.Run(t.Context(), ci.StepSpec{Command: command}, out); err != nil || exit.Code != 0 {
-			t.Fatalf("the attacker ended with %+v, %v: %s", exit, err, out.Err())
+			t.Fatalf("the attacker ended with %+v, %v: %s", exit, err, out.Out())
 		}
 		return out.Out()
 	}
@@ -278,7 +278,7 @@ func TestProcessAttacks(t *testing.T) {
 	out := &sandboxtest.Output{}
 	all := append(w.table(), attack{"find cmd", "sleep 1000", false})
 	p, err := s.Start(t.Context(), sandbox.ProcessSpec{
-		ID: "attacker", Root: root, HostTools: true, Command: append([]string{"./attacker"}, arguments(all)...), Stdout: writer{out},
+		ID: "attacker", Root: root, HostTools: true, Command: append([]string{"./attacker"}, arguments(all)...), Stdout: out,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -55,8 +55,10 @@ func TestServer(t *testing.T) {
 // printer says when the step is there.
 type printer struct{}
 
-func (printer) Stdout([]byte) { _, _ = os.Stdout.WriteString("READY\n") }
-func (printer) Stderr([]byte) {}
+func (printer) Write(p []byte) (int, error) {
+	_, err := os.Stdout.WriteString("READY\n")
+	return len(p), err
+}
 
 func TestKilledServer(t *testing.T) {
 	if os.Getenv(modeServer) != "" {
@@ -223,7 +225,7 @@ func TestNested(t *testing.T) {
 		Command: []string{tool + "/attacker", "-test.run=^TestNested$", "-test.v"}, Env: map[string]string{modeNested: "1"},
 	}, out)
 	if err != nil || exit.Code != 0 || !strings.Contains(out.Out(), "PASS: TestNested") {
-		t.Errorf("within a sandbox: %+v, %v\n%s%s", exit, err, out.Out(), out.Err())
+		t.Errorf("within a sandbox: %+v, %v\n%s", exit, err, out.Out())
 	}
 }
 
@@ -269,7 +271,7 @@ func TestSeedCache(t *testing.T) {
 		j := sandboxtest.Open(t, s, ci.JobSpec{ID: "a" + itoa(i), Cache: "shop"})
 		exit, out := sandboxtest.Shell(t, j, "cat /cache/go-build/00/object && echo again > /cache/go-build/00/object && touch /cache/go-build/new")
 		if want := []string{"built", "again\n"}[i]; exit.Code != 0 || out.Out() != want {
-			t.Errorf("job %d sees %q, want %q (%+v, %s)", i, out.Out(), want, exit, out.Err())
+			t.Errorf("job %d sees %q, want %q (%+v)", i, out.Out(), want, exit)
 		}
 	}
 	if text, _ := os.ReadFile(filepath.Join(seed, "00", "object")); string(text) != "built" {
@@ -306,14 +308,14 @@ func TestLimits(t *testing.T) {
 			t.Errorf("a fork bomb gave %+v, %v", exit, err)
 		}
 		if exit, out := sandboxtest.Shell(t, j, "echo fine"); exit.Code != 0 || out.Out() != "fine\n" {
-			t.Errorf("the step after it gave %+v, %q, %q", exit, out.Out(), out.Err())
+			t.Errorf("the step after it gave %+v, %q", exit, out.Out())
 		}
 	})
 	t.Run("process", func(t *testing.T) {
 		out := &sandboxtest.Output{}
 		p, err := s.Start(t.Context(), sandbox.ProcessSpec{
 			ID: "fat", Root: image(t, map[string]string{"x": ""}), HostTools: true, Limits: sandbox.Limits{Memory: 32 << 20},
-			Command: []string{"sh", "-c", "head -c 100000000 /dev/zero | tail >/dev/null; exit 9"}, Stderr: writer{out},
+			Command: []string{"sh", "-c", "head -c 100000000 /dev/zero | tail >/dev/null; exit 9"}, Stderr: out,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -336,7 +338,7 @@ func TestCloseRemovesAnything(t *testing.T) {
 	exit, out := sandboxtest.Shell(t, j, `mkdir -p closed/in && touch closed/in/f && chmod 0 closed/in closed && ln -s `+filepath.Dir(precious)+` link && mkfifo pipe
 		i=0; while test $i -lt 500; do mkdir d && cd d || exit 1; i=$((i+1)); done; touch bottom`)
 	if exit.Code != 0 {
-		t.Fatalf("%+v: %s", exit, out.Err())
+		t.Fatalf("%+v: %s", exit, out.Out())
 	}
 	if err := j.Close(t.Context()); err != nil {
 		t.Fatal(err)

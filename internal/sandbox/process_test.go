@@ -13,14 +13,6 @@ import (
 	"drawbridge/internal/sandbox/sandboxtest"
 )
 
-// writer makes an io.Writer of an Output's stdout.
-type writer struct{ o *sandboxtest.Output }
-
-func (w writer) Write(p []byte) (int, error) {
-	w.o.Stdout(p)
-	return len(p), nil
-}
-
 // image is an unpacked image of shell scripts: name → text.
 func image(t *testing.T, files map[string]string) string {
 	t.Helper()
@@ -42,7 +34,7 @@ func run(t *testing.T, s *sandbox.Sandbox, root, id, script string) (*sandbox.Pr
 	t.Helper()
 	out := &sandboxtest.Output{}
 	p, err := s.Start(t.Context(), sandbox.ProcessSpec{
-		ID: id, Root: root, HostTools: true, Command: []string{"sh", "-c", script}, Stdout: writer{out},
+		ID: id, Root: root, HostTools: true, Command: []string{"sh", "-c", script}, Stdout: out,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +54,7 @@ func TestProcessSeesItsImage(t *testing.T) {
 	}
 	out := &sandboxtest.Output{}
 	p, err := s.Start(t.Context(), sandbox.ProcessSpec{
-		ID: "web", Root: root, HostTools: true, Command: []string{"./web"}, Env: []string{"NAME=me"}, Stdout: writer{out},
+		ID: "web", Root: root, HostTools: true, Command: []string{"./web"}, Env: []string{"NAME=me"}, Stdout: out,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -27,9 +27,9 @@ const lingering = 100 * time.Millisecond
 const lateLimit = 1 << 20
 
 // Run implements ci.Job. A program that is not there gives exit code 127, one that cannot be
-// run 126, with a line on stderr, as in a shell. A step that was told to end gives the Exit that it
+// run 126, with a line that says why, as in a shell. A step that was told to end gives the Exit that it
 // had. Output of processes that a step leaves in the background is read and thrown away once it has ended.
-func (j *job) Run(ctx context.Context, step ci.StepSpec, out ci.Output) (ci.Exit, error) {
+func (j *job) Run(ctx context.Context, step ci.StepSpec, out io.Writer) (ci.Exit, error) {
 	dir := path.Clean("./" + filepath.ToSlash(step.Dir))
 	if len(step.Command) == 0 {
 		return ci.Exit{}, fault.New(fault.Invalid, "the step has no command")
@@ -47,7 +47,7 @@ func (j *job) Run(ctx context.Context, step ci.StepSpec, out ci.Output) (ci.Exit
 	if err := ctx.Err(); err != nil {
 		return ci.Exit{}, err
 	}
-	o, err := newOutputs(out)
+	o, err := newOutput(out)
 	if err != nil {
 		return ci.Exit{}, err
 	}
@@ -56,7 +56,7 @@ func (j *job) Run(ctx context.Context, step ci.StepSpec, out ci.Output) (ci.Exit
 	}
 	oom := j.cell.group.oomKills()
 	begin := time.Now()
-	if err := j.cell.ask(r, o.theirs...); err != nil {
+	if err := j.cell.ask(r, o.theirs); err != nil {
 		o.finish(&j.late)
 		return ci.Exit{}, err
 	}
@@ -111,41 +111,36 @@ func (c *cell) watch(ctx context.Context, timeout time.Duration, grace func() ti
 	}
 }
 
-// outputs carries a step's two streams to an Output.
-type outputs struct {
-	theirs  []*os.File
-	ours    []*os.File
-	writes  []func([]byte)
-	mu      sync.Mutex // the Output takes one call at a time
-	readers sync.WaitGroup
-	open    [2]bool // whether the stream had not ended when it was left; written by its reader
+// output carries what a step writes to a writer. Both of the step's streams are one pipe, which
+// keeps the order between them.
+type output struct {
+	to     io.Writer
+	ours   *os.File
+	theirs *os.File
+	ended  chan struct{} // closed when its reader has ended
+	open   bool          // whether the stream had not ended when it was left; set before ended is closed
 }
 
-// newOutputs makes the pipes and begins to read.
-func newOutputs(out ci.Output) (*outputs, error) {
-	o := &outputs{writes: []func([]byte){out.Stdout, out.Stderr}}
-	for range o.writes {
-		r, w, err := os.Pipe()
-		if err != nil {
-			closeAll(append(o.ours, o.theirs...))
-			return nil, fmt.Errorf("making a pipe: %w", err)
-		}
-		o.ours, o.theirs = append(o.ours, r), append(o.theirs, w)
+// newOutput makes the pipe and begins to read.
+func newOutput(to io.Writer) (*output, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("making a pipe: %w", err)
 	}
-	for i := range o.ours {
-		o.readers.Go(func() { o.read(i) })
-	}
+	o := &output{to: to, ours: r, theirs: w, ended: make(chan struct{})}
+	go o.read()
 	return o, nil
 }
 
-// read passes one stream on until its end or its deadline.
-func (o *outputs) read(i int) {
+// read passes the stream on until its end or its deadline.
+func (o *output) read() {
+	defer close(o.ended)
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := o.ours[i].Read(buf)
-		o.write(i, buf[:n])
+		n, err := o.ours.Read(buf)
+		o.write(buf[:n])
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			o.open[i] = !o.drain(i, buf)
+			o.open = !o.drain(buf)
 			return
 		}
 		if err != nil {
@@ -154,19 +149,16 @@ func (o *outputs) read(i int) {
 	}
 }
 
-func (o *outputs) write(i int, p []byte) {
-	if len(p) == 0 {
-		return
+func (o *output) write(p []byte) {
+	if len(p) > 0 {
+		_, _ = o.to.Write(p) // what it does not take is thrown away
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.writes[i](p)
 }
 
 // drain passes on what is in the pipe already, and reports whether that was its end.
-func (o *outputs) drain(i int, buf []byte) (ended bool) {
-	raw, err := o.ours[i].SyscallConn()
-	if err != nil || o.ours[i].SetReadDeadline(time.Time{}) != nil {
+func (o *output) drain(buf []byte) (ended bool) {
+	raw, err := o.ours.SyscallConn()
+	if err != nil || o.ours.SetReadDeadline(time.Time{}) != nil {
 		return true
 	}
 	for total := 0; total < lateLimit && !ended; {
@@ -182,25 +174,20 @@ func (o *outputs) drain(i int, buf []byte) (ended bool) {
 		if err != nil || rerr != nil || n == 0 {
 			return true
 		}
-		o.write(i, buf[:n])
+		o.write(buf[:n])
 		total += n
 	}
 	return false
 }
 
-// finish waits for the streams' end, not for long, and leaves what is still open to late.
-func (o *outputs) finish(late *lateReaders) {
-	deadline := time.Now().Add(lingering)
-	for _, f := range o.ours {
-		_ = f.SetReadDeadline(deadline) // a pipe can
-	}
-	o.readers.Wait()
-	for i, f := range o.ours {
-		if o.open[i] {
-			late.add(f)
-		} else {
-			_ = f.Close() // read to its end
-		}
+// finish waits for the stream's end, not for long, and leaves what is still open to late.
+func (o *output) finish(late *lateReaders) {
+	_ = o.ours.SetReadDeadline(time.Now().Add(lingering)) // a pipe can
+	<-o.ended
+	if o.open {
+		late.add(o.ours)
+	} else {
+		_ = o.ours.Close() // read to its end
 	}
 }
 

@@ -55,7 +55,7 @@ type Annotation struct {
 	FromServer        bool   // the server itself says so, about a command that it does not follow
 }
 
-// Scanner understands the lines that one step prints to its standard output, in order. The
+// Scanner understands the lines that one step prints, on both of its streams, in order. The
 // zero Scanner is ready for use; use a new one for each step. It is not safe for concurrent use.
 type Scanner struct {
 	stop               string // token that ends stop-commands; empty when commands count

@@ -43,15 +43,16 @@ type step struct {
 // run starts the command and waits for it. Background processes that it leaves live on,
 // unless it was told to end.
 func (in *inside) run(o order) (*wire.Exit, error) {
-	if len(o.files) != 2 || len(o.Command) == 0 {
-		return nil, errors.New("a step needs a command and two streams")
+	if len(o.files) < 1 || len(o.files) > 2 || len(o.Command) == 0 {
+		return nil, errors.New("a step needs a command and one stream or two")
 	}
+	stdout, stderr := o.files[0], o.files[len(o.files)-1]
 	if st, err := os.Stat(o.Dir); err != nil || !st.IsDir() {
 		return nil, fault.New(fault.Invalid, "the working directory %s does not exist in the sandbox", o.Dir)
 	}
 	path, code, why := lookPath(o.Command[0], o.Dir, o.Env)
 	if path == "" {
-		_, _ = fmt.Fprintln(o.files[1], why) // the step's own stderr: gone is gone
+		_, _ = fmt.Fprintln(stderr, why) // the step's own stderr: gone is gone
 		return &wire.Exit{Code: code}, nil
 	}
 	null, err := os.Open(os.DevNull)
@@ -67,10 +68,10 @@ func (in *inside) run(o order) (*wire.Exit, error) {
 	defer in.mu.Unlock()
 	s.pid, err = syscall.ForkExec(path, o.Command, &syscall.ProcAttr{ //nolint:gosec // to run what it is told is its job
 		Dir: o.Dir, Env: o.Env, Sys: &syscall.SysProcAttr{Setsid: true},
-		Files: []uintptr{null.Fd(), o.files[0].Fd(), o.files[1].Fd()},
+		Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()},
 	})
 	if err != nil {
-		_, _ = fmt.Fprintf(o.files[1], "%s: %v\n", o.Command[0], err)
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", o.Command[0], err)
 		return &wire.Exit{Code: codeNotExecutable}, nil
 	}
 	// The step may be gone already; then nobody needs the score.

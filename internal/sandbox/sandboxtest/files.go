@@ -112,7 +112,7 @@ func putAndGet(t *testing.T, x ci.Executor) {
 		t.Fatal(err)
 	}
 	if exit, out := Shell(t, j, "src/run.sh && src/deep/link && test ! -u src/setuid && echo new >> src/closed/in && mkfifo src/pipe"); exit.Code != 0 || out.Out() != "ran\nran\n" {
-		t.Errorf("running what was put: %+v, %q, %q", exit, out.Out(), out.Err())
+		t.Errorf("running what was put: %+v, %q", exit, out.Out())
 	}
 	want := []string{
 		"closed/", "closed/in innew\n", "deep/", "deep/er/", "deep/er/large " + large, "deep/link -> ../run.sh",

@@ -26,6 +26,8 @@ func Run(t *testing.T, open func(t *testing.T) ci.Executor) {
 		"environment":            environment,
 		"working directory":      workingDirectory,
 		"output":                 output,
+		"one stream":             oneStream,
+		"bad writer":             badWriter,
 		"timeout":                timeout,
 		"cancel":                 cancel,
 		"grace":                  grace,
@@ -54,41 +56,29 @@ func Run(t *testing.T, open func(t *testing.T) ci.Executor) {
 type Output struct {
 	mu     sync.Mutex
 	out    bytes.Buffer
-	err    bytes.Buffer
 	change chan struct{}
 }
 
-// Stdout implements ci.Output.
-func (o *Output) Stdout(p []byte) { o.write(&o.out, p) }
-
-// Stderr implements ci.Output.
-func (o *Output) Stderr(p []byte) { o.write(&o.err, p) }
-
-func (o *Output) write(b *bytes.Buffer, p []byte) {
+// Write implements io.Writer; it never fails.
+func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	b.Write(p)
+	o.out.Write(p)
 	if o.change != nil {
 		close(o.change)
 		o.change = nil
 	}
+	return len(p), nil
 }
 
-// Out is what was written to stdout until now.
+// Out is what was written until now.
 func (o *Output) Out() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.out.String()
 }
 
-// Err is what was written to stderr until now.
-func (o *Output) Err() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.err.String()
-}
-
-// Wait waits until stdout holds text; it reports whether it does before ctx ends.
+// Wait waits until the output holds text; it reports whether it does before ctx ends.
 func (o *Output) Wait(ctx context.Context, text string) bool {
 	for {
 		o.mu.Lock()
@@ -154,8 +144,8 @@ func exitCodes(t *testing.T, x ci.Executor) {
 		if err != nil || exit.Code != c.code || exit.Signal != c.signal || exit.TimedOut || exit.OOM {
 			t.Errorf("%s: Run(%q) = %+v, %v, want code %d, signal %q", name, c.command, exit, err, c.code, c.signal)
 		}
-		if exit.Code > 100 && strings.Count(out.Err(), "\n") != 1 {
-			t.Errorf("%s: stderr is %q, want one line that says why", name, out.Err())
+		if exit.Code > 100 && strings.Count(out.Out(), "\n") != 1 {
+			t.Errorf("%s: the output is %q, want one line that says why", name, out.Out())
 		}
 	}
 	if _, err := j.Run(t.Context(), ci.StepSpec{}, &Output{}); err == nil {
@@ -194,22 +184,48 @@ func workingDirectory(t *testing.T, x ci.Executor) {
 }
 
 func output(t *testing.T, x ci.Executor) {
-	const lines = 100_000
+	const lines = 50_000
 	j := Open(t, x, ci.JobSpec{ID: "output"})
-	exit, out := Shell(t, j, fmt.Sprintf("seq 1 %d & seq 1 %d >&2; wait", lines, lines))
+	exit, out := Shell(t, j, fmt.Sprintf("seq 1 %d; seq %d %d >&2", lines, lines+1, 2*lines))
 	if exit.Code != 0 {
 		t.Fatalf("Run = %+v", exit)
 	}
-	var want strings.Builder
-	for i := range lines {
-		fmt.Fprintln(&want, i+1)
+	if want := numbers(2 * lines); out.Out() != want {
+		t.Errorf("the output has %d bytes, want %d, in order", len(out.Out()), len(want))
 	}
-	if out.Out() != want.String() {
-		t.Errorf("stdout has %d bytes, want %d, in order", len(out.Out()), want.Len())
+}
+
+// Two streams that are read apart would lose the order between them.
+func oneStream(t *testing.T, x ci.Executor) {
+	const lines = 2000
+	j := Open(t, x, ci.JobSpec{ID: "stream"})
+	exit, out := Shell(t, j, fmt.Sprintf("for i in $(seq 1 2 %d); do echo $i; echo $((i+1)) >&2; done", lines))
+	if want := numbers(lines); exit.Code != 0 || out.Out() != want {
+		t.Errorf("Run = %+v, the output has %d bytes, want %d, in the order in which they were written", exit, len(out.Out()), len(want))
 	}
-	if out.Err() != want.String() {
-		t.Errorf("stderr has %d bytes, want %d, in order", len(out.Err()), want.Len())
+}
+
+// A writer that takes nothing neither stops the step nor fails it.
+func badWriter(t *testing.T, x ci.Executor) {
+	j := Open(t, x, ci.JobSpec{ID: "bad"})
+	step := ci.StepSpec{Command: []string{"sh", "-c", "seq 1 50000; exit 3"}}
+	if exit, err := j.Run(t.Context(), step, broken{}); err != nil || exit.Code != 3 {
+		t.Errorf("Run = %+v, %v, want the step's own code", exit, err)
 	}
+}
+
+// broken is a writer that takes nothing.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("it takes nothing") }
+
+// numbers are the lines 1 to n.
+func numbers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintln(&b, i+1)
+	}
+	return b.String()
 }
 
 func timeout(t *testing.T, x ci.Executor) {
@@ -262,7 +278,7 @@ func background(t *testing.T, x ci.Executor) {
 	j := Open(t, x, ci.JobSpec{ID: "background"})
 	Shell(t, j, "(while :; do echo noise; echo alive > beat; sleep 0.01; done) & echo $! > pid")
 	if exit, out := Shell(t, j, "rm -f beat; while ! test -s beat; do sleep 0.01; done; kill -0 $(cat pid)"); exit.Code != 0 {
-		t.Errorf("the background process of the step before is gone: %+v, %q", exit, out.Err())
+		t.Errorf("the background process of the step before is gone: %+v, %q", exit, out.Out())
 	}
 	step := ci.StepSpec{Command: []string{"sleep", "1000"}, Timeout: 20 * time.Millisecond, Grace: 20 * time.Millisecond}
 	if exit, err := j.Run(t.Context(), step, &Output{}); err != nil || !exit.TimedOut {
@@ -382,7 +398,7 @@ func sweep(t *testing.T, x ci.Executor) {
 func cacheLasts(t *testing.T, x ci.Executor) {
 	a := Open(t, x, ci.JobSpec{ID: "a", Cache: "shop"})
 	if exit, out := Shell(t, a, "umask 077; mkdir /cache/d && echo kept > /cache/d/f"); exit.Code != 0 {
-		t.Fatalf("writing to the cache: %+v, %s", exit, out.Err())
+		t.Fatalf("writing to the cache: %+v, %s", exit, out.Out())
 	}
 	other := Open(t, x, ci.JobSpec{ID: "other", Cache: "blog"})
 	if exit, _ := Shell(t, other, "test -e /cache/d"); exit.Code == 0 {
@@ -390,14 +406,14 @@ func cacheLasts(t *testing.T, x ci.Executor) {
 	}
 	meanwhile := Open(t, x, ci.JobSpec{ID: "meanwhile", Cache: "shop"})
 	if exit, out := Shell(t, meanwhile, "echo more >> /cache/d/f"); exit.Code != 0 {
-		t.Errorf("a second job with the cache cannot write to it: %s", out.Err())
+		t.Errorf("a second job with the cache cannot write to it: %s", out.Out())
 	}
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	b := Open(t, x, ci.JobSpec{ID: "b", Cache: "shop"})
 	if exit, out := Shell(t, b, "cat /cache/d/f; rm -r /cache/d"); exit.Code != 0 || out.Out() != "kept\nmore\n" {
-		t.Errorf("a later job sees %q in its cache (%+v, %s)", out.Out(), exit, out.Err())
+		t.Errorf("a later job sees %q in its cache (%+v)", out.Out(), exit)
 	}
 }
 

@@ -53,7 +53,7 @@ type Op string
 
 // The operations.
 const (
-	Run  Op = "run"  // run Command; files: its stdout, its stderr
+	Run  Op = "run"  // run Command; files: its stdout and stderr in one, or each
 	Put  Op = "put"  // unpack a tar stream at Path; files: the stream
 	Get  Op = "get"  // write a tar stream of Path; files: the stream
 	Term Op = "term" // TERM to the running step's tree
