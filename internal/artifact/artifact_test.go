@@ -77,6 +77,7 @@ func TestPackageURL(t *testing.T) {
 	for _, r := range []artifact.Reference{
 		{Repository: "shop/web", Tag: "1.0.0", Digest: digest},
 		{Host: "r.example.com:5000", Repository: "web", Digest: digest},
+		{Host: "r.example.com:5000", Repository: "shop/web", Tag: "1.0.0"},
 	} {
 		got, err := artifact.ParsePackageURL(r.PackageURL())
 		if err != nil || got != r {
@@ -85,7 +86,9 @@ func TestPackageURL(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", "pkg:npm/x@1", "pkg:oci/web?repository_url=shop/web", "pkg:oci/web@1?repository_url=shop/web", "pkg:oci/web@" + digest.String(),
-		"pkg:oci/web@%zz", "pkg:oci/web@" + digest.String() + "?repository_url=%zz", "pkg:oci/" + strings.Repeat("x", 2000),
+		"pkg:oci/web@%zz", "pkg:oci/web@?repository_url=shop/web&tag=1", "pkg:oci/web?tag=1",
+		"pkg:oci/web?repository_url=shop/web:1", "pkg:oci/web?repository_url=shop/web@" + digest.String(), "pkg:oci/web?repository_url=shop/web&tag=1@" + digest.String(),
+		"pkg:oci/web@" + digest.String() + "?repository_url=%zz", "pkg:oci/" + strings.Repeat("x", 2000),
 	} {
 		if got, err := artifact.ParsePackageURL(s); !fault.Is(err, fault.Invalid) {
 			t.Errorf("ParsePackageURL(%.60q) = %+v, %v", s, got, err)
@@ -130,7 +133,7 @@ func FuzzParsePackageURL(f *testing.F) {
 	f.Add(artifact.Reference{Repository: "shop/web", Tag: "1", Digest: digest}.PackageURL())
 	f.Fuzz(func(t *testing.T, s string) {
 		r, err := artifact.ParsePackageURL(s)
-		if err == nil && (r.Digest.IsZero() || r.Repository == "") {
+		if err == nil && (r.Digest.IsZero() && r.Tag == "" || r.Repository == "") {
 			t.Errorf("%q gives %+v", s, r)
 		}
 	})

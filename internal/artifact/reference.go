@@ -125,7 +125,8 @@ func (r *Reference) UnmarshalText(b []byte) error {
 }
 
 // PackageURL is the purl of an OCI object, for CDEvents subjects:
-// pkg:oci/NAME@DIGEST?repository_url=HOST/REPOSITORY[&tag=TAG]. r must have a digest.
+// pkg:oci/NAME[@DIGEST]?repository_url=HOST/REPOSITORY[&tag=TAG]. r must have a digest or a
+// tag; a sender that knows the tag alone leaves it to the receiver to resolve it.
 // Format: https://github.com/package-url/purl-spec, type oci.
 func (r Reference) PackageURL() string {
 	name := r.Repository[strings.LastIndexByte(r.Repository, '/')+1:]
@@ -133,10 +134,14 @@ func (r Reference) PackageURL() string {
 	if r.Tag != "" {
 		q.Set("tag", r.Tag)
 	}
-	return "pkg:oci/" + name + "@" + strings.Replace(r.Digest.String(), ":", "%3A", 1) + "?" + q.Encode()
+	if !r.Digest.IsZero() {
+		name += "@" + strings.Replace(r.Digest.String(), ":", "%3A", 1)
+	}
+	return "pkg:oci/" + name + "?" + q.Encode()
 }
 
-// ParsePackageURL reads what PackageURL wrote, and what others write for OCI objects.
+// ParsePackageURL reads what PackageURL wrote, and what others write for OCI objects. The
+// reference has a digest, a tag or both.
 func ParsePackageURL(s string) (Reference, error) {
 	bad := func(what string) error {
 		return fault.New(fault.Invalid, "%q is no package URL of an OCI object: %s", s, what).
@@ -147,10 +152,7 @@ func ParsePackageURL(s string) (Reference, error) {
 		return Reference{}, bad("it does not start with pkg:oci/ or is too long")
 	}
 	rest, query, _ := strings.Cut(rest, "?")
-	_, version, ok := strings.Cut(rest, "@")
-	if !ok {
-		return Reference{}, bad("it names no digest")
-	}
+	_, version, exact := strings.Cut(rest, "@")
 	version, err := url.PathUnescape(version)
 	if err != nil {
 		return Reference{}, bad("the digest is malformed")
@@ -160,10 +162,20 @@ func ParsePackageURL(s string) (Reference, error) {
 		return Reference{}, bad("the qualifiers are malformed")
 	}
 	text := q.Get("repository_url")
-	if t := q.Get("tag"); t != "" {
+	t := q.Get("tag")
+	switch {
+	case strings.Contains(text+t, "@"):
+		return Reference{}, bad("the digest stands after the name")
+	case !exact && t == "":
+		return Reference{}, bad("it names neither digest nor tag")
+	}
+	if t != "" {
 		text += ":" + t
 	}
-	r, err := ParseReference(text + "@" + version)
+	if exact {
+		text += "@" + version
+	}
+	r, err := ParseReference(text)
 	if err != nil {
 		return Reference{}, bad("repository_url, tag and digest make no reference")
 	}

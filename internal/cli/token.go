@@ -23,6 +23,7 @@ type tokenCreate struct {
 	remote
 	role string
 	ttl  time.Duration
+	apps []string
 }
 
 func newTokenCreate(c *console) *cobra.Command {
@@ -36,6 +37,7 @@ func newTokenCreate(c *console) *cobra.Command {
 	o.flags(cmd)
 	cmd.Flags().StringVar(&o.role, "role", "", "`ROLE`: "+roles())
 	cmd.Flags().DurationVar(&o.ttl, "ttl", 0, "how `LONG` it lives, as 24h or 90m (default 90 days; for ever for machines)")
+	cmd.Flags().StringSliceVar(&o.apps, "application", nil, "`NAME` of an application that its events may concern, for --role events; may be repeated (default all)")
 	return cmd
 }
 
@@ -51,7 +53,7 @@ func (o *tokenCreate) run(ctx context.Context, name string) error {
 	if o.role == "" {
 		return fault.New(fault.Invalid, "a token has a role").WithField("--role").WithHint("give one of %s", roles())
 	}
-	in := api.NewToken{Name: name, Role: identity.Role(o.role)}
+	in := api.NewToken{Name: name, Role: identity.Role(o.role), Applications: o.apps}
 	if o.ttl != 0 {
 		in.TTL = o.ttl.String()
 	}
@@ -65,9 +67,9 @@ func (o *tokenCreate) run(ctx context.Context, name string) error {
 func newTokenList(c *console) *cobra.Command {
 	l := &listing[api.Token]{
 		remote: remote{console: c}, path: "/api/v1/tokens", none: "there are no tokens",
-		head: []string{"ID", "NAME", "ROLE", "ENDS IN", "AGE", "STATE", "SECRET", "BY"},
+		head: []string{"ID", "NAME", "ROLE", "ENDS IN", "AGE", "STATE", "SECRET", "BY", "FOR", "SUBJECT"},
 		row: func(t api.Token) []string {
-			return []string{fmt.Sprint(t.ID), t.Name, string(t.Role), expiry(c, t), c.age(t.Created), tokenState(c, t), "…" + t.LastFour, t.By}
+			return []string{fmt.Sprint(t.ID), t.Name, string(t.Role), expiry(c, t), c.age(t.Created), tokenState(c, t), "…" + t.LastFour, t.By, strings.Join(t.Applications, " "), t.Subject}
 		},
 	}
 	return l.command("List tokens, without their secrets")

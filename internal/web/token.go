@@ -66,7 +66,9 @@ func (h tokenHandlers) create(w http.ResponseWriter, r *http.Request) error {
 			return fault.New(fault.Invalid, "%.40q is no duration above 0", in.TTL).WithField("ttl").WithHint("write 24h or 90m")
 		}
 	}
-	t, secret, err := h.tokens.Create(r.Context(), identity.Request{Name: in.Name, Role: in.Role, Life: life, By: Token(r.Context()).Name})
+	t, secret, err := h.tokens.Create(r.Context(), identity.Request{
+		Name: in.Name, Role: in.Role, Life: life, Applications: in.Applications, By: Token(r.Context()).Name,
+	})
 	if err != nil {
 		return err
 	}
