@@ -1,42 +1,27 @@
 package bridge
 
 import (
-	"context"
 	"time"
 
 	"drawbridge/internal/artifact"
 	"drawbridge/internal/attest"
 )
 
-// EventState is where an event is on its way.
-type EventState string
-
-// States of an event:
-//
-//	received ──▶ processed
-const (
-	EventReceived  EventState = "received"  // kept, not judged yet
-	EventProcessed EventState = "processed" // each trigger has had its say
-)
-
-// Event is a fact received from outside, kept once per source and id.
-type Event struct {
-	ID        int64      `json:"id"`
-	Published Published  `json:"published"`
-	Sender    string     `json:"sender"` // identity that posted it
-	Received  time.Time  `json:"received"`
-	State     EventState `json:"state"`
-}
-
 // HandoffState is the outcome of one event at one trigger.
 type HandoffState string
 
-// States of a handoff. A handoff is written once and never changes.
+// States of a handoff. Only a waiting one changes, once.
+//
+//	waiting ──▶ accepted, refused, ignored
 const (
+	Waiting  HandoffState = "waiting"  // for what belongs together, or for evidence that is still being attached
 	Accepted HandoffState = "accepted" // a release exists and was asked for
 	Refused  HandoffState = "refused"  // something is not proven
 	Ignored  HandoffState = "ignored"  // nothing to do: no match, or a duplicate
 )
+
+// HandoffStates lists every state.
+func HandoffStates() []HandoffState { return []HandoffState{Waiting, Accepted, Refused, Ignored} }
 
 // Handoff is the outcome of one event at one trigger, with the reason.
 type Handoff struct {
@@ -47,68 +32,96 @@ type Handoff struct {
 	State       HandoffState       `json:"state"`
 	Reason      string             `json:"reason"` // one line
 	Refusals    []attest.Refusal   `json:"refusals,omitempty"`
-	Image       artifact.Reference `json:"image"`             // with tag and digest, as far as resolved
-	Release     string             `json:"release,omitempty"` // release id, when accepted or a duplicate
+	Checks      []Check            `json:"checks,omitempty"`  // what was asked, in order, up to what decided
+	Image       artifact.Reference `json:"image,omitzero"`    // of artifact triggers: with tag and digest, as far as resolved
+	Version     string             `json:"version,omitempty"` // of the release that was asked for, as far as known
+	Created     time.Time          `json:"created,omitzero"`  // when the image was built, by its label; for triggers that take the newest
+	Release     string             `json:"release,omitempty"` // release id, when accepted or a duplicate; "" where several were asked for
+	Asked       []Asked            `json:"asked,omitempty"`   // what an accepted handoff asked for
+	Once        string             `json:"once,omitempty"`    // a trigger accepts once under this key
+	Actor       string             `json:"actor,omitempty"`   // verified identity behind the event: a person, or who signed the commit
 	Delivery    int64              `json:"delivery"`
 	Trust       int64              `json:"trust"`
 	Chain       string             `json:"chain,omitempty"`
 	At          time.Time          `json:"at"`
+	Look        time.Time          `json:"look,omitzero"`  // of a waiting one: when it is looked at again without a signal
+	Until       time.Time          `json:"until,omitzero"` // of a waiting one: then it is refused
+}
+
+// Asked is one release that was asked for in one environment.
+type Asked struct {
+	Environment string `json:"environment"`
+	Release     string `json:"release"`
+	Version     string `json:"version"`
+	Rollback    bool   `json:"rollback,omitempty"` // it goes back, by a person's word
+	Why         string `json:"why,omitempty"`      // why nothing was opened for it, though it was asked for
+}
+
+// Check is one question that was asked on the way to an outcome.
+type Check struct {
+	What  string `json:"what"`  // "tag rule", "tag resolved", "evidence of web", "condition"
+	OK    bool   `json:"ok"`    // it held
+	Found string `json:"found"` // what was found, one line
 }
 
 // Crossing is all that one event brings about; it is written in one transaction.
 type Crossing struct {
-	Event    Event
+	Event    Event // with ID 0 it is kept in the same transaction, processed
 	Outcomes []Outcome
 }
 
 // Outcome is one handoff and, where it was accepted, what it starts.
 type Outcome struct {
-	Handoff Handoff
-	Release *Release // nil unless accepted
-	Starts  []Start
+	Handoff  Handoff
+	Release  *Release // new; nil when the release was there or there is none
+	Starts   []Start
+	Expected []Expectation // of a git trigger: what its repository states now
+}
+
+// Expectation is what a Git repository states about one environment.
+type Expectation struct {
+	Application string    `json:"application"`
+	Trigger     string    `json:"trigger"`
+	Environment string    `json:"environment"`
+	Version     string    `json:"version"` // "" when it states nothing any more
+	Release     string    `json:"release,omitempty"`
+	Commit      string    `json:"commit"`
+	Actor       string    `json:"actor"` // who signed the commit; the committer's unverified name where no signature is asked for
+	At          time.Time `json:"at"`
 }
 
 // Start asks the CD plane for a promotion. Plan is opaque here.
 type Start struct {
 	Environment string
-	Auto        bool // by the environment's own rule, not by the trigger
+	Release     Release
+	Cause       Cause
 	Plan        []byte
 	Digest      artifact.Digest // of Plan
 }
 
-// Ledger keeps events, handoffs and releases. The store implements it over cd.db.
-type Ledger interface {
-	// Receive keeps e unless its source and id are there already, and has it processed.
-	// It returns the kept event once that is committed; fresh is false for a repetition.
-	Receive(ctx context.Context, e Event) (kept Event, fresh bool, err error)
-	// Cross writes c in one transaction: event state, handoffs, releases, starts, audit entries
-	// and the work that follows. An event that is processed already gives a fault of kind Conflict.
-	Cross(ctx context.Context, c Crossing) error
-	// Record reads what Process judges by.
-	Record
+// CauseKind is why a promotion is asked for; the CD plane keeps it.
+type CauseKind string
+
+// The kinds of cause that the bridge gives.
+const (
+	ByTrigger  CauseKind = "trigger"  // an event, a schedule, a ticket or a Git commit
+	ByItself   CauseKind = "auto"     // the environment opens by itself
+	ByPerson   CauseKind = "manual"   // a person asked
+	ByRollback CauseKind = "rollback" // a person asked to go back
+)
+
+// Cause is why, and on whose word.
+type Cause struct {
+	Kind  CauseKind
+	Actor string // identity behind it: it may not approve where requesters are excluded
+	Note  string // for people: "trigger published"
 }
 
-// Record is the reading side of the ledger.
-type Record interface {
-	// Event returns one event; NotFound when there is none.
-	Event(ctx context.Context, id int64) (Event, error)
-	// Concerned returns the applications that have an artifact in image's repository, in their
-	// newest version, sorted by name.
-	Concerned(ctx context.Context, image artifact.Reference) ([]Application, error)
-	// Accepted finds the accepted handoff of an application's trigger for a release, and the
-	// release that an application has under a version; the zero values when there is none.
-	Accepted(ctx context.Context, application, trigger, release, version string) (Handoff, Release, error)
-}
-
-// Trust gives the trust policy that holds now, with its version (0 when no document was applied).
-type Trust interface {
-	Trust(ctx context.Context) (attest.Policy, int64, error)
-}
-
-// Planner compiles the promotions that a release starts. The CD plane implements it; it
-// reads the application's delivery of that version and has no effect.
-type Planner interface {
-	// Starts returns the promotion into environment, which a trigger asked for, and those into
-	// environments that open by themselves.
-	Starts(ctx context.Context, r Release, environment string) ([]Start, error)
+// Request is one release that is to be asked for in one environment.
+type Request struct {
+	Release     Release
+	Environment string
+	Cause       Cause
+	New         bool           // the release is new: environments that open by themselves come along
+	Inputs      map[string]any // of a manual trigger, checked against its schema
 }

@@ -2,26 +2,26 @@ package bridge
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/Masterminds/semver/v3"
 
 	"drawbridge/internal/artifact"
-	"drawbridge/internal/attest"
 )
 
 // Release is an immutable set of artifacts, verified and pinned by digest.
 type Release struct {
 	ID          string                     `json:"id"` // 64 hex digits; see ReleaseID
 	Application string                     `json:"application"`
-	Version     string                     `json:"version"` // the tag under which it was accepted; names one digest for ever
+	Version     string                     `json:"version"` // under which it was accepted, by the trigger's rule; names one set of digests for ever
 	Artifacts   map[string]artifact.Digest `json:"artifacts"`
-	Evidence    attest.Evidence            `json:"evidence"`
+	Evidence    EvidenceSet                `json:"evidence"` // by artifact
 	Snapshot    artifact.Digest            `json:"snapshot"` // hash of Evidence
 	Delivery    int64                      `json:"delivery"` // version of the delivery it was accepted under
 	Trust       int64                      `json:"trust"`    // version of the trust policy it was verified with
 	Author      string                     `json:"author"`   // authenticated pusher of its commit
-	Authors     []string                   `json:"authors"`  // all whose runs gave this digest, sorted
+	Authors     []string                   `json:"authors"`  // all whose runs gave these digests, sorted
 	Commit      string                     `json:"commit"`
 	Chain       string                     `json:"chain"`     // chain id from the push to production
 	Committed   time.Time                  `json:"committed"` // when the commit was pushed
@@ -56,20 +56,36 @@ func Newer(a, b Release) bool {
 	return a.Built.After(b.Built)
 }
 
-// release builds the release of one verified artifact.
-func release(app Application, rule ArtifactRule, ev Event, digest artifact.Digest, v Verdict, now time.Time) Release {
-	arts := map[string]artifact.Digest{rule.Name: digest}
+// newRelease is the release of a set of artifacts that were verified. The first artifact
+// of the trigger names the commit, the last build the time.
+func newRelease(in hearing, version string, set map[string]artifact.Digest, v SetVerdict) Release {
+	f := in.ev.Fact
 	r := Release{
-		ID: ReleaseID(app.Name, arts), Application: app.Name, Version: ev.Published.Artifact.Tag, Artifacts: arts,
-		Evidence: v.Evidence, Snapshot: v.Evidence.Hash(), Delivery: app.Delivery, Trust: v.Trust,
-		Chain: ev.Published.Chain, Published: ev.Published.At, Accepted: now,
+		ID: ReleaseID(in.app.Name, set), Application: in.app.Name, Version: version, Artifacts: set,
+		Evidence: v.Evidence, Snapshot: v.Evidence.Hash(), Delivery: in.app.Delivery, Trust: v.Trust,
+		Chain: f.Chain, Published: f.At, Accepted: in.now,
 	}
-	if p := v.Evidence.Provenance; p != nil {
-		r.Authors = v.Evidence.Authors
-		r.Author, r.Commit, r.Committed, r.Built = p.Author, p.Commit, p.Committed, p.Finished
-		if p.Chain != "" {
-			r.Chain = p.Chain // signed, where the event only claims
+	if r.Published.IsZero() {
+		r.Published = in.ev.Received
+	}
+	for _, name := range in.t.Artifacts {
+		e := v.Evidence[name]
+		r.Authors = append(r.Authors, e.Authors...)
+		p := e.Provenance
+		if p == nil {
+			continue
+		}
+		if r.Commit == "" {
+			r.Author, r.Commit, r.Committed = p.Author, p.Commit, p.Committed
+			if p.Chain != "" {
+				r.Chain = p.Chain // signed, where the event only claims
+			}
+		}
+		if p.Finished.After(r.Built) {
+			r.Built = p.Finished
 		}
 	}
+	slices.Sort(r.Authors)
+	r.Authors = slices.Compact(r.Authors)
 	return r
 }

@@ -2,12 +2,10 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"drawbridge/internal/artifact"
-	"drawbridge/internal/attest"
 	"drawbridge/internal/fault"
 )
 
@@ -16,23 +14,38 @@ import (
 type Service struct {
 	Ledger   Ledger
 	Verifier Verifier
+	Images   Images
+	Sources  Sources
+	Packages Packages // nil where nothing is wrapped
+	Signers  CommitSigners
 	Planner  Planner
 	Now      func() time.Time
 }
 
-// Receive keeps the CloudEvent in body, sent by the identity sender, and returns once it
-// is committed. A repetition gives the event that is kept already.
-func (s *Service) Receive(ctx context.Context, sender string, body []byte) (Event, bool, error) {
-	p, err := ParsePublished(body)
-	if err != nil {
-		return Event{}, false, err
+// Packages wraps files as artifacts.
+type Packages interface {
+	// Wrap finds the file that rule names in a version, checks it against the checksum that its
+	// host states, and returns the digest of the artifact in rule's image that holds it, with
+	// what vouches for the file attached. NotFound when the host has no such version or file.
+	Wrap(ctx context.Context, rule ArtifactRule, version string) (Wrapped, error)
+}
+
+// Receive keeps a delivery of a sender and returns once it is committed. A repetition gives
+// the events that are kept already.
+func (s *Service) Receive(ctx context.Context, m Message) ([]Event, bool, error) {
+	if len(m.Facts) > MaxFacts {
+		return nil, false, fault.New(fault.TooLarge, "a delivery tells of at most %d facts, not %d", MaxFacts, len(m.Facts))
 	}
-	return s.Ledger.Receive(ctx, Event{Published: p, Sender: sender, Received: s.now(), State: EventReceived})
+	if len(m.Facts) == 0 && m.Wrong == "" {
+		return nil, false, nil // a greeting, or nothing that anybody here waits for
+	}
+	return s.Ledger.Receive(ctx, m)
 }
 
 // Process judges one event at each trigger that it may concern and writes the outcomes.
-// It may be called again after a crash: what was written is not written twice. A registry
-// that is out of reach gives a fault of kind Unavailable; the caller tries again later.
+// It may be called again after a crash: what was written is not written twice. A try that
+// fails is kept with its reason, repeated later and later, and at last left to a person:
+// an event is lost in no case. An error means that not even that could be written.
 func (s *Service) Process(ctx context.Context, id int64) error {
 	ev, err := s.Ledger.Event(ctx, id)
 	if err != nil {
@@ -41,106 +54,146 @@ func (s *Service) Process(ctx context.Context, id int64) error {
 	if ev.State != EventReceived {
 		return nil
 	}
-	apps, err := s.Ledger.Concerned(ctx, ev.Published.Artifact)
-	if err != nil {
+	c, err := s.judgeAll(ctx, ev)
+	if err == nil {
+		_, err = s.Ledger.Cross(ctx, c)
+		if fault.Is(err, fault.Conflict) {
+			return nil // another worker was first
+		}
+	}
+	if err == nil || ctx.Err() != nil {
 		return err
+	}
+	return s.failed(ctx, ev, err)
+}
+
+func (s *Service) judgeAll(ctx context.Context, ev Event) (Crossing, error) {
+	apps, err := s.Ledger.Concerned(ctx, EventKeys(ev))
+	if err != nil {
+		return Crossing{}, err
 	}
 	c := Crossing{Event: ev}
 	for _, app := range apps {
-		for _, t := range app.concerned(ev.Published.Artifact) {
+		if !ev.MayConcern(app.Name) {
+			continue
+		}
+		for _, t := range app.Triggers {
+			if !t.takes(ev, app) {
+				continue
+			}
 			o, err := s.judge(ctx, ev, app, t)
 			if err != nil {
-				return fmt.Errorf("judge event %d at %s/%s: %w", ev.ID, app.Name, t.Name, err)
+				return Crossing{}, fmt.Errorf("judge event %d at %s/%s: %w", ev.ID, app.Name, t.Name, err)
 			}
 			c.Outcomes = append(c.Outcomes, o)
 		}
 	}
 	c.Event.State = EventProcessed
-	err = s.Ledger.Cross(ctx, c)
+	return c, nil
+}
+
+// failed keeps that a try failed, and when the next one is.
+func (s *Service) failed(ctx context.Context, ev Event, why error) error {
+	now := s.now()
+	ev.Attempts++
+	ev.Reason = reason(why)
+	wait := backoff(ev.Attempts)
+	if t, ok := errors.AsType[Throttled](why); ok {
+		wait = max(wait, min(t.After, time.Hour))
+	}
+	outage := fault.Is(why, fault.Unavailable)
+	if outage && now.Sub(ev.Received) > maxOutage || !outage && ev.Attempts >= maxAttempts {
+		ev.State = EventDead
+		return s.Ledger.Failed(ctx, ev, time.Time{})
+	}
+	return s.Ledger.Failed(ctx, ev, now.Add(wait))
+}
+
+// reason is an error as people may read it: what is not meant for them is not told.
+func reason(err error) string {
+	if f := fault.As(err); f != nil && f.Kind != fault.Internal {
+		return f.Error()
+	}
+	return "internal error: " + err.Error()
+}
+
+// Look judges a waiting handoff again: because its time has come, or because something
+// that it may wait for has come. One that waits no more is left.
+func (s *Service) Look(ctx context.Context, id int64) error {
+	h, err := s.Ledger.Handoff(ctx, id)
+	if err != nil || h.State != Waiting {
+		return err
+	}
+	o, err := s.lookAgain(ctx, h)
+	switch {
+	case fault.Is(err, fault.Unavailable):
+		// The world is out of reach: that decides nothing. It is asked again.
+		h.Look = s.now().Add(time.Minute)
+		o = Outcome{Handoff: h}
+	case err != nil:
+		return err
+	}
+	o.Handoff.ID = h.ID
+	err = s.Ledger.Settle(ctx, o)
 	if fault.Is(err, fault.Conflict) {
 		return nil // another worker was first
 	}
 	return err
 }
 
-// judge is one event at one trigger.
-func (s *Service) judge(ctx context.Context, ev Event, app Application, t Trigger) (Outcome, error) {
-	claim := ev.Published.Artifact
-	h := Handoff{
-		Event: ev.ID, Application: app.Name, Trigger: t.Name, Image: claim, Delivery: app.Delivery,
-		Chain: ev.Published.Chain, At: s.now(),
-	}
-	if claim.Tag == "" {
-		return ignored(h, "the event names no tag"), nil
-	}
-	if ok, why := t.Match(claim.Tag); !ok {
-		return ignored(h, why), nil
-	}
-	digest, err := s.Verifier.Evidence.Resolve(ctx, claim.WithTag(claim.Tag))
-	switch {
-	case fault.Is(err, fault.NotFound):
-		return refused(h, fmt.Sprintf("the registry has no %s", claim.WithTag(claim.Tag))), nil
-	case err != nil:
+func (s *Service) lookAgain(ctx context.Context, h Handoff) (Outcome, error) {
+	ev, err := s.Ledger.Event(ctx, h.Event)
+	if err != nil {
 		return Outcome{}, err
-	case digest != claim.Digest:
-		return refused(h, fmt.Sprintf("the event says %s, but tag %s names %s", claim.Digest, claim.Tag, digest)), nil
 	}
-	h.Image.Digest = digest
-	return s.admit(ctx, ev, app, t, h)
+	apps, err := s.Ledger.Concerned(ctx, []string{applicationKey(h.Application)})
+	if err != nil {
+		return Outcome{}, err
+	}
+	for _, app := range apps {
+		if t, ok := app.Trigger(h.Trigger); ok && app.Name == h.Application && t.takes(ev, app) && ev.MayConcern(app.Name) {
+			return s.judge(ctx, ev, app, t)
+		}
+	}
+	return s.ignored(h, "the delivery has no such trigger any more"), nil
 }
 
-// admit judges an artifact whose digest is resolved: known already, or to be verified.
-func (s *Service) admit(ctx context.Context, ev Event, app Application, t Trigger, h Handoff) (Outcome, error) {
-	rule, _ := app.Artifact(t.Artifact)
-	digest := h.Image.Digest
-	id := ReleaseID(app.Name, map[string]artifact.Digest{rule.Name: digest})
-	dup, named, err := s.Ledger.Accepted(ctx, app.Name, t.Name, id, h.Image.Tag)
+// Test says what an event would bring about at a trigger now, and why, and has no effect.
+func (s *Service) Test(ctx context.Context, application, trigger string, event int64) (Outcome, error) {
+	ev, err := s.Ledger.Event(ctx, event)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if dup.ID != 0 {
-		h.Release = id
-		return ignored(h, fmt.Sprintf("duplicate of %d", dup.ID)), nil
-	}
-	if named.ID != "" && named.ID != id {
-		return refused(h, fmt.Sprintf("version %s of %s names %s already and names it for ever", h.Image.Tag, app.Name, named.Artifacts[rule.Name])), nil
-	}
-	v, err := s.Verifier.Verify(ctx, rule, digest, s.now())
+	apps, err := s.Ledger.Concerned(ctx, []string{applicationKey(application)})
 	if err != nil {
 		return Outcome{}, err
 	}
-	h.Trust = v.Trust
-	if len(v.Refusals) > 0 {
-		h.Refusals = v.Refusals
-		return refused(h, Reasons(v.Refusals)), nil
+	if len(apps) == 0 {
+		return Outcome{}, fault.New(fault.NotFound, "there is no application %q", application).WithHint("drawbridge status")
 	}
-	r := release(app, rule, ev, digest, v, h.At)
-	h.State, h.Release, h.Chain = Accepted, r.ID, r.Chain
-	h.Reason = fmt.Sprintf("%d attestations verified", len(v.Evidence.Attestations))
-	starts, err := s.Planner.Starts(ctx, r, t.Promote)
-	if err != nil {
-		return Outcome{}, err
+	t, ok := apps[0].Trigger(trigger)
+	if !ok {
+		return Outcome{}, fault.New(fault.NotFound, "%s has no trigger %q", application, trigger).WithHint("drawbridge trigger list --application %s", application)
 	}
-	return Outcome{Handoff: h, Release: &r, Starts: starts}, nil
+	h := Handoff{Event: ev.ID, Application: application, Trigger: trigger, At: s.now(), Delivery: apps[0].Delivery}
+	switch {
+	case !ev.MayConcern(application):
+		return s.ignored(h, fmt.Sprintf("receiver %s may not concern %s", ev.Receiver, application)), nil
+	case !t.takes(ev, apps[0]):
+		return s.ignored(h, t.misses(ev)), nil
+	}
+	return s.judge(ctx, ev, apps[0], t)
+}
+
+// misses says why t does not wait for e.
+func (t Trigger) misses(e Event) string {
+	switch {
+	case t.Receiver != "" && t.Receiver != e.Receiver:
+		return fmt.Sprintf("the trigger waits at receiver %s, the event came through %s", t.Receiver, e.Receiver)
+	case t.On == OnEvent && !t.ofType(e.Fact.Type):
+		return fmt.Sprintf("the trigger waits for type %s, the event has %s", t.Type, e.Fact.Type)
+	}
+	return fmt.Sprintf("a trigger on %s does not wait for %s of %s", t.On, e.Fact.Kind, e.Fact.Subject)
 }
 
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
-
-func ignored(h Handoff, why string) Outcome {
-	h.State, h.Reason = Ignored, why
-	return Outcome{Handoff: h}
-}
-
-func refused(h Handoff, why string) Outcome {
-	h.State, h.Reason = Refused, why
-	return Outcome{Handoff: h}
-}
-
-// Reasons is the refusals in one line.
-func Reasons(list []attest.Refusal) string {
-	texts := make([]string, len(list))
-	for i, r := range list {
-		texts[i] = r.Message
-	}
-	return strings.Join(texts, "; ")
-}

@@ -15,6 +15,7 @@ import (
 type Verifier struct {
 	Evidence Evidence
 	Policy   Trust
+	Files    Images // reads what file a wrapped artifact holds; nil where nothing is wrapped
 }
 
 // Verdict is what a verification found.
@@ -32,6 +33,10 @@ func (v Verifier) Verify(ctx context.Context, rule ArtifactRule, digest artifact
 		return Verdict{}, err
 	}
 	verdict := Verdict{Trust: version}
+	subject, err := v.subject(ctx, rule, digest)
+	if err != nil {
+		return Verdict{}, err
+	}
 	bundles, err := v.bundles(ctx, rule.Image.WithDigest(digest))
 	if f := fault.As(err); f != nil && (f.Kind == fault.TooLarge || f.Kind == fault.NotFound) {
 		verdict.Refusals = []attest.Refusal{{Rule: "evidence", Found: f.Message, Message: "the evidence cannot be read: " + f.Message}}
@@ -40,8 +45,27 @@ func (v Verifier) Verify(ctx context.Context, rule ArtifactRule, digest artifact
 	if err != nil {
 		return Verdict{}, err
 	}
-	verdict.Evidence, verdict.Refusals = attest.Verify(policy, rule.Demand(), digest, bundles, now)
+	verdict.Evidence, verdict.Refusals = attest.Verify(policy, rule.Demand(), subject, bundles, now)
 	return verdict, nil
+}
+
+// subject is the digest that statements about the artifact name: its own, or that of the
+// one file in a wrapped one.
+func (v Verifier) subject(ctx context.Context, rule ArtifactRule, digest artifact.Digest) (artifact.Digest, error) {
+	if rule.Package == nil {
+		return digest, nil
+	}
+	if v.Files == nil {
+		return digest, fault.New(fault.Unavailable, "%s is a wrapped file, which cannot be read here", rule.Name)
+	}
+	image, err := v.Files.Inspect(ctx, rule.Image.WithDigest(digest))
+	if err != nil {
+		return digest, fmt.Errorf("read what file %s holds: %w", rule.Image.WithDigest(digest), err)
+	}
+	if len(image.Layers) != 1 {
+		return digest, fault.New(fault.Blocked, "%s holds %d files, want one", rule.Image.WithDigest(digest), len(image.Layers))
+	}
+	return image.Layers[0], nil
 }
 
 func (v Verifier) bundles(ctx context.Context, ref artifact.Reference) ([][]byte, error) {
