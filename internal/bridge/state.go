@@ -87,11 +87,12 @@ func (w *Wanted) UnmarshalText(b []byte) error {
 	return err
 }
 
-// stateFile is a State as its author wrote it: versions are text, whose form is told with its place.
+// stateFile is a State as YAML understands it. What is no text there is refused: YAML reads 1.10 as
+// the number 1.1, which is another version.
 type stateFile struct {
-	APIVersion string            `json:"apiVersion"`
-	Kind       string            `json:"kind"`
-	Releases   map[string]string `json:"releases"`
+	APIVersion string      `json:"apiVersion"`
+	Kind       string      `json:"kind"`
+	Releases   map[any]any `json:"releases"`
 }
 
 // ParseState reads one file; file is its name as the user knows it. Every mistake is a fault
@@ -107,34 +108,68 @@ func ParseState(file string, src []byte) (State, error) {
 		return State{}, f.At("apiVersion", "apiVersion is %.80q", raw.APIVersion).WithHint("write apiVersion: drawbridge/v1")
 	case raw.Kind != "EnvironmentState":
 		return State{}, f.At("kind", "kind is %.80q", raw.Kind).WithHint("write kind: EnvironmentState")
+	case raw.Releases == nil:
+		return State{}, f.At("releases", "releases is missing").WithHint("write releases: {shop: 1.4.2}, or releases: {} where nothing is wanted")
 	case len(raw.Releases) > MaxReleases:
 		return State{}, f.At("releases", "%d releases are more than %d", len(raw.Releases), MaxReleases)
 	}
+	var first *fault.Error
 	s := State{APIVersion: raw.APIVersion, Kind: raw.Kind, Releases: make(map[string]Wanted, len(raw.Releases))}
-	for _, app := range slices.Sorted(maps.Keys(raw.Releases)) {
-		place := "releases." + app
-		if !stateName.MatchString(app) {
-			return State{}, f.At(place, "%.80q is no name of an application", app).WithHint("use lower-case letters, digits and hyphens, at most 63")
-		}
-		w, err := ParseWanted(raw.Releases[app])
+	for key, value := range raw.Releases {
+		app, w, err := entry(f, key, value)
 		if err != nil {
-			e := fault.As(err)
-			return State{}, f.At(place, "%s: %s", app, e.Message).WithHint("%s", e.Hint)
+			first = earlier(first, err)
+			continue
 		}
 		s.Releases[app] = w
+	}
+	if first != nil {
+		return State{}, first
 	}
 	return s, nil
 }
 
-// ParseStates reads the files of a folder, by their paths: NAME.yaml or NAME.yml is the state of
-// environment NAME. Other files are passed over. The first mistake, in the order of the paths, is
-// a fault that names the file: a commit holds as a whole or not at all.
+// entry reads one line of releases.
+func entry(f *yamlfile.File, key, value any) (string, Wanted, *fault.Error) {
+	place := fmt.Sprintf("releases.%v", key)
+	app, ok := key.(string)
+	if !ok || !stateName.MatchString(app) {
+		return "", Wanted{}, f.At(place, "%.80q is no name of an application", fmt.Sprint(key)).
+			WithHint("use lower-case letters, digits and hyphens, at most 63; in quotes where it is a number")
+	}
+	text, ok := value.(string)
+	switch {
+	case value == nil:
+		return "", Wanted{}, f.At(place, "%s has no version", app).WithHint("write a version, or remove the line")
+	case !ok:
+		return "", Wanted{}, f.At(place, "YAML reads the version of %s as %v, which is no text", app, value).WithHint("write it in quotes: \"1.10\"")
+	}
+	w, err := ParseWanted(text)
+	if err != nil {
+		e := fault.As(err)
+		return "", Wanted{}, f.At(place, "%s: %s", app, e.Message).WithHint("%s", e.Hint)
+	}
+	return app, w, nil
+}
+
+// earlier is the fault that stands first in the file.
+func earlier(a, b *fault.Error) *fault.Error {
+	if a == nil || b.Line < a.Line || b.Line == a.Line && (b.Column < a.Column || b.Column == a.Column && b.Message < a.Message) {
+		return b
+	}
+	return a
+}
+
+// ParseStates reads the files of one folder, without those in folders below it, by their paths:
+// NAME.yaml or NAME.yml is the state of environment NAME. Other files and hidden ones are passed
+// over. The first mistake, in the order of the paths, is a fault that names the file: a commit
+// holds as a whole or not at all.
 func ParseStates(files map[string][]byte) (map[string]State, error) {
 	out, from := map[string]State{}, map[string]string{}
 	for _, file := range slices.Sorted(maps.Keys(files)) {
 		base := path.Base(file)
 		ext := path.Ext(base)
-		if ext != ".yaml" && ext != ".yml" {
+		if ext != ".yaml" && ext != ".yml" || base[0] == '.' {
 			continue
 		}
 		name := strings.TrimSuffix(base, ext)
@@ -148,7 +183,7 @@ func ParseStates(files map[string][]byte) (map[string]State, error) {
 		}
 		s, err := ParseState(file, files[file])
 		if err != nil {
-			return nil, fmt.Errorf("reading the state of %s: %w", name, err)
+			return nil, err
 		}
 		out[name], from[name] = s, file
 	}
