@@ -75,7 +75,7 @@ type Sources interface {
 	Files(ctx context.Context, repository, commit, dir string) (map[string][]byte, error)
 	// Ancestor reports whether old is new or one of its ancestors. An old that the
 	// repository does not know is none; NotFound when it does not know new.
-	Ancestor(ctx context.Context, repository, old, new string) (bool, error) //nolint:revive // new is the word
+	Ancestor(ctx context.Context, repository, old, new string) (bool, error)
 }
 
 // Limits of what is read of a Git repository.
@@ -108,7 +108,7 @@ const maxThrottle = 24 * time.Hour
 func ThrottledBy(retryAfter, date string, now time.Time) Throttled {
 	retryAfter = strings.TrimSpace(retryAfter)
 	if n, err := strconv.ParseUint(retryAfter, 10, 64); err == nil {
-		return Throttled{time.Duration(min(n, uint64(maxThrottle/time.Second))) * time.Second} //nolint:gosec // at most a day
+		return Throttled{time.Duration(min(n, uint64(maxThrottle/time.Second))) * time.Second}
 	}
 	until, ok := httpDate(retryAfter)
 	if !ok {

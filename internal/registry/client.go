@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 
@@ -39,7 +38,7 @@ type ClientConfig struct {
 // It is safe for concurrent use.
 //
 // Its faults are NotFound, Forbidden (no or too weak a token), Unavailable (out of reach,
-// overloaded, failing), Full, TooLarge, Conflict, and Invalid for what is malformed. It
+// overloaded, failing; it wraps bridge.Throttled when the registry asks to wait), Full, TooLarge, Conflict, and Invalid for what is malformed. It
 // does not retry: whoever calls it runs in a job that does.
 type Client struct {
 	config  ClientConfig
@@ -51,7 +50,10 @@ type Client struct {
 	sessions map[sessionKey]*session
 }
 
-var _ bridge.Evidence = (*Client)(nil)
+var (
+	_ bridge.Evidence = (*Client)(nil)
+	_ bridge.Images   = (*Client)(nil)
+)
 
 // NewClient makes a client; it connects to nothing yet. A Local that is no http or https
 // URL is a fault of kind Invalid.
@@ -160,42 +162,6 @@ func (c *Client) Tag(ctx context.Context, ref artifact.Reference, tag string) er
 	// Our own registry is always written to: the tag may stand there without its row.
 	_, err = s.putManifest(ctx, tag, mediaType, body)
 	return err
-}
-
-// maxTags bounds how many tags of one repository are looked at.
-const maxTags = 100_000
-
-// Tags lists the tags of ref's repository, sorted, without those of the referrers tag
-// schema. None is no error. More than 100,000 is a fault of kind TooLarge.
-func (c *Client) Tags(ctx context.Context, ref artifact.Reference) ([]string, error) {
-	s, err := c.session(ctx, ref, false)
-	if err != nil {
-		return nil, err
-	}
-	var tags []string
-	err = s.pages(ctx, "tags/list", url.Values{"n": {"1000"}}, func(resp *http.Response, body []byte) error {
-		var page struct{ Tags []string }
-		if err := json.Unmarshal(body, &page); err != nil {
-			return fault.Wrap(fault.Unavailable, err, "%s answers with no list of tags", s.host)
-		}
-		for _, t := range page.Tags {
-			if artifact.ValidTag(t) && !fallbackTag(t) {
-				tags = append(tags, t)
-			}
-		}
-		if len(tags) > maxTags {
-			return fault.New(fault.TooLarge, "%s has more than %d tags", ref.Name(), maxTags)
-		}
-		return nil
-	})
-	if fault.Is(err, fault.NotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(tags)
-	return slices.Compact(tags), nil
 }
 
 // byDigest returns the manifest of a reference that must have a digest.

@@ -108,8 +108,8 @@ func TestPushTagAttachListFetch(t *testing.T) {
 			wantKind(t, "Fetch for another artifact", err, fault.Invalid)
 			_, err = p.client.Fetch(t.Context(), ref, bridge.Referrer{Manifest: other.Digest})
 			wantKind(t, "Fetch of what is no referrer", err, fault.Invalid)
-			if tags, err := p.client.Tags(t.Context(), p.image); err != nil || !slices.Equal(tags, []string{"1.0.0"}) {
-				t.Errorf("Tags = %v, %v, want 1.0.0 alone", tags, err)
+			if list, err := p.client.Tags(t.Context(), p.image, bridge.TagPage{}); err != nil || !slices.Equal(list.Tags, []string{"1.0.0"}) {
+				t.Errorf("Tags = %v, %v, want 1.0.0 alone", list, err)
 			}
 			_, err = p.client.Attach(t.Context(), p.image.WithDigest(artifact.DigestOf([]byte("x"))), bundle, predicate, created)
 			wantKind(t, "Attach to nothing", err, fault.NotFound)
@@ -223,36 +223,6 @@ func TestTokens(t *testing.T) {
 	wantKind(t, "Resolve without a token", err, fault.Forbidden)
 	_, err = newClient(t, registry.ClientConfig{}).Resolve(t.Context(), ref)
 	wantKind(t, "Resolve without a registry of one's own", err, fault.Invalid)
-}
-
-func TestTagsArePaged(t *testing.T) {
-	t.Parallel()
-	s := registrytest.Serve(t, nil)
-	c := s.Client(t, registrytest.Alice)
-	ref := push(t, c, web, "content")
-	for i := range 5 {
-		if err := c.Tag(t.Context(), ref, fmt.Sprintf("1.0.%d", i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	paged := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		last, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Query().Get("last"), "t"))
-		if last < 4000 {
-			w.Header().Set("Link", fmt.Sprintf(`<http://elsewhere.invalid/v2/x/tags/list?last=t%d&n=1000>; rel="next"`, last+1000))
-		}
-		_, _ = fmt.Fprintf(w, `{"tags":["t%d","sha256-%064d","-bad"]}`, last, 0)
-	}))
-	t.Cleanup(paged.Close)
-	if got, err := c.Tags(t.Context(), web); err != nil || len(got) != 5 {
-		t.Errorf("Tags = %v, %v, want five", got, err)
-	}
-	got, err := newClient(t, registry.ClientConfig{Local: paged.URL}).Tags(t.Context(), web)
-	if want := []string{"t0", "t1000", "t2000", "t3000", "t4000"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("Tags = %v, %v, want %v", got, err, want)
-	}
-	if got, err := c.Tags(t.Context(), artifact.Reference{Repository: "no/such"}); err != nil || len(got) != 0 {
-		t.Errorf("Tags of nothing = %v, %v, want none", got, err)
-	}
 }
 
 // endless gives the same bytes for ever.

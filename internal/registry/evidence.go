@@ -171,11 +171,11 @@ func (c *Client) Fetch(ctx context.Context, ref artifact.Reference, r bridge.Ref
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "the bundle of referrer %s has no sha256 digest", r.Manifest)
 	}
-	return c.smallBlob(ctx, ref, digest)
+	return c.smallBlob(ctx, ref, digest, bridge.MaxBundle)
 }
 
-// smallBlob reads a blob of at most bridge.MaxBundle bytes, through the cache.
-func (c *Client) smallBlob(ctx context.Context, ref artifact.Reference, d artifact.Digest) ([]byte, error) {
+// smallBlob reads a blob of at most limit bytes, through the cache.
+func (c *Client) smallBlob(ctx context.Context, ref artifact.Reference, d artifact.Digest, limit int64) ([]byte, error) {
 	if body, _, ok := c.cache.get(d); ok {
 		return body, nil
 	}
@@ -188,7 +188,7 @@ func (c *Client) smallBlob(ctx context.Context, ref artifact.Reference, d artifa
 		return nil, err
 	}
 	defer closeBody(resp)
-	body, err := s.read(ctx, resp, bridge.MaxBundle)
+	body, err := s.read(ctx, resp, limit)
 	if err != nil {
 		return nil, err
 	}

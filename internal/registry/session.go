@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -19,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"drawbridge/internal/artifact"
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/fault"
 )
 
@@ -31,6 +33,10 @@ type session struct {
 	user string // for basic authentication at our own registry; "" and a token elsewhere: not used
 
 	token string
+
+	// patience is the last Retry-After of an answer that the login's transport kept to
+	// itself, nanoseconds.
+	patience *atomic.Int64
 }
 
 type sessionKey struct {
@@ -121,13 +127,13 @@ func (c *Client) login(ctx context.Context, ref artifact.Reference, push bool) (
 	if user, token := c.config.Auth(ref.Host); token != "" {
 		auth = &authn.Basic{Username: cmp.Or(user, "drawbridge"), Password: token}
 	}
-	s := &session{host: ref.Host, name: ref.Name(), base: "https://" + registry.RegistryStr() + "/v2/" + ref.Repository + "/"}
+	s := &session{host: ref.Host, name: ref.Name(), base: "https://" + registry.RegistryStr() + "/v2/" + ref.Repository + "/", patience: &atomic.Int64{}}
 	if near {
 		s.base = "http" + strings.TrimPrefix(s.base, "https")
 	}
 	loginCtx, cancel := context.WithTimeout(ctx, loginTimeout)
 	defer cancel()
-	inner, err := transport.NewWithContext(loginCtx, registry, auth, guard{inner: c.inner, allowed: func(to *url.URL) bool {
+	inner, err := transport.NewWithContext(loginCtx, registry, auth, guard{inner: c.inner, patience: s.patience, allowed: func(to *url.URL) bool {
 		// A registry elsewhere cannot send us to this machine, nor anywhere without TLS.
 		if loopback(to.Host) {
 			return near
@@ -136,7 +142,7 @@ func (c *Client) login(ctx context.Context, ref artifact.Reference, push bool) (
 	}}, []string{scope})
 	if err != nil {
 		if te, ok := errors.AsType[*transport.Error](err); ok {
-			return nil, s.refused(te.StatusCode, "the login was refused")
+			return nil, s.refused(te.StatusCode, "the login was refused", s.keptBack(te.StatusCode))
 		}
 		return nil, s.unreachable(ctx, err)
 	}
@@ -162,8 +168,9 @@ func loopback(host string) bool {
 
 // guard lets only allowed URLs be asked for, redirects and token servers included.
 type guard struct {
-	inner   http.RoundTripper
-	allowed func(*url.URL) bool
+	inner    http.RoundTripper
+	allowed  func(*url.URL) bool
+	patience *atomic.Int64 // gets Retry-After, nanoseconds; may be nil
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -171,7 +178,30 @@ func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !g.allowed(r.URL) {
 		return nil, fmt.Errorf("%s://%s is not allowed here", r.URL.Scheme, r.URL.Host)
 	}
-	return g.inner.RoundTrip(r)
+	resp, err := g.inner.RoundTrip(r)
+	if err == nil && g.patience != nil {
+		if t := throttled(resp); t != nil {
+			g.patience.Store(int64(t.After))
+		}
+	}
+	return resp, err
+}
+
+// throttled is what an answer says about when to come again; nil when it does not say.
+func throttled(resp *http.Response) *bridge.Throttled {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return nil
+	}
+	t := bridge.ThrottledBy(resp.Header.Get("Retry-After"), resp.Header.Get("Date"), time.Now())
+	return &t
+}
+
+// keptBack is the same for an answer that the login's transport read and turned into an error.
+func (s *session) keptBack(status int) *bridge.Throttled {
+	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+		return nil
+	}
+	return &bridge.Throttled{After: time.Duration(s.patience.Load())}
 }
 
 // body is the content of a request.
@@ -214,7 +244,7 @@ func (s *session) send(ctx context.Context, method, to string, header http.Heade
 		return resp, nil
 	}
 	defer closeBody(resp)
-	return nil, s.refused(resp.StatusCode, messageOf(resp))
+	return nil, s.refused(resp.StatusCode, messageOf(resp), throttled(resp))
 }
 
 // read reads an answer's body of at most limit bytes.
@@ -264,14 +294,18 @@ func (s *session) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("ask %s: %w", s.host, ctx.Err())
 	}
+	if te, ok := errors.AsType[*transport.Error](err); ok && s.keptBack(te.StatusCode) != nil {
+		return s.refused(te.StatusCode, "the login was refused", s.keptBack(te.StatusCode))
+	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	return fault.Wrap(fault.Unavailable, err, "%s is out of reach: %v", s.host, err)
 }
 
-// refused is the fault for an answer with a status that was not wanted.
-func (s *session) refused(status int, message string) error {
+// refused is the fault for an answer with a status that was not wanted; wait is its cause
+// where the registry asks to be left alone.
+func (s *session) refused(status int, message string, wait *bridge.Throttled) error {
 	kind, hint := fault.Invalid, ""
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
@@ -287,7 +321,11 @@ func (s *session) refused(status int, message string) error {
 	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500:
 		kind = fault.Unavailable
 	}
-	f := fault.New(kind, "%s: %s (%d)", s.name, message, status)
+	var cause error
+	if wait != nil {
+		cause = *wait
+	}
+	f := fault.Wrap(kind, cause, "%s: %s (%d)", s.name, message, status)
 	if hint != "" {
 		f = f.WithHint("%s", hint)
 	}

@@ -57,6 +57,14 @@ func messageOf(resp *http.Response) string {
 
 // nextQuery is the query of the next page, "" when this is the last.
 func nextQuery(h http.Header) string {
+	if u := nextLink(h); u != nil {
+		return u.RawQuery
+	}
+	return ""
+}
+
+// nextLink is where a Link header says that the next page is; nil when this is the last.
+func nextLink(h http.Header) *url.URL {
 	for _, link := range h.Values("Link") {
 		_, rest, ok := strings.Cut(link, "<")
 		target, parameters, closed := strings.Cut(rest, ">")
@@ -64,10 +72,10 @@ func nextQuery(h http.Header) string {
 			continue
 		}
 		if u, err := url.Parse(target); err == nil {
-			return u.RawQuery
+			return u
 		}
 	}
-	return ""
+	return nil
 }
 
 // verifier reads content and gives an error at its end when it does not have the digest.

@@ -96,10 +96,13 @@ func gitPlace(addresses ...string) *bridge.GitRef {
 	return &bridge.GitRef{Repository: names[0], Also: also}
 }
 
-// moved is the fact that ref of the repository names commit now; none when it was deleted
-// gives a fact that says so. A branch gives a push, a tag a release; any other ref nothing.
+// moved is the fact that ref of the repository names commit now. Zeros mean that it was
+// deleted, and the fact says so; an empty commit that the sender does not name it. A branch
+// gives a push, a tag a release; any other ref nothing.
 func moved(f bridge.Fact, place *bridge.GitRef, ref, commit string) ([]bridge.Fact, error) {
 	switch {
+	case ref == "":
+		return nil, wrong("ref", "is missing")
 	case strings.HasPrefix(ref, "refs/heads/"):
 		f.Kind = bridge.KindPush
 	case strings.HasPrefix(ref, "refs/tags/"):
