@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/textproto"
 	"strings"
 
 	"drawbridge/internal/expr"
@@ -56,7 +55,7 @@ func (s *Service) condition(ctx context.Context, in *hearing, evidence EvidenceS
 		in.note("condition", false, "%s", reason(err))
 		return in.ignore("the condition cannot be judged: %s", reason(err)), true, nil
 	}
-	in.note("condition", ok, "%s", in.t.When)
+	in.note("condition", ok, "%s", reads(ctx, e, doc))
 	if !ok {
 		return in.ignore("the condition does not hold: %s", in.t.When), true, nil
 	}
@@ -87,8 +86,8 @@ func (s *Service) named(ctx context.Context, in *hearing) (version string, o Out
 }
 
 func clipped(s string) string {
-	if len(s) > 100 {
-		return strings.ToValidUTF8(s[:100], "") + "…"
+	if len(s) > 300 {
+		return strings.ToValidUTF8(s[:300], "") + "…"
 	}
 	return s
 }
@@ -96,93 +95,56 @@ func clipped(s string) string {
 // document is what expressions read. A delivery that is no longer kept, or is no JSON, has
 // an empty body, so that an expression which needs it says what it lacks.
 func (s *Service) document(ctx context.Context, in *hearing, evidence EvidenceSet) (map[string]any, error) {
-	event, err := plain(in.ev.Fact)
+	event, err := expr.Document(in.ev.Fact)
 	if err != nil {
 		return nil, err
 	}
-	about, _ := event.(map[string]any)
-	about["receiver"], about["sender"], about["id"] = in.ev.Receiver, in.ev.Sender, in.ev.ID
-	doc := map[string]any{docEvent: about, docBody: map[string]any{}, docHeaders: map[string]any{}}
+	event["receiver"], event["sender"], event["id"] = in.ev.Receiver, in.ev.Sender, in.ev.ID
 	raw, err := s.Ledger.Raw(ctx, in.ev.ID)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
-	headers := map[string]any{}
-	for k, v := range raw.Headers {
-		headers[strings.ToLower(textproto.TrimString(k))] = v
+	all := map[string]any{docEvent: event, docHeaders: raw.Headers, docBody: map[string]any{}}
+	if raw.Headers == nil {
+		all[docHeaders] = map[string]any{}
 	}
-	doc[docHeaders] = headers
-	var body any
-	if len(raw.Body) > 0 && decode(raw.Body, &body) == nil {
-		doc[docBody] = body
+	if json.Valid(raw.Body) {
+		all[docBody] = json.RawMessage(raw.Body)
 	}
 	if evidence != nil {
-		doc[docEvidence], err = evidence.document()
+		if all[docEvidence], err = evidence.document(); err != nil {
+			return nil, err
+		}
 	}
-	return doc, err
+	return expr.Document(all)
 }
 
 // document is the evidence as expressions read it: evidence.artifacts.NAME, and where there is
 // one artifact its values at evidence itself. What nobody stated is not there.
-func (e EvidenceSet) document() (any, error) {
-	all, err := plain(e)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]any{"artifacts": all}
-	if len(e) == 1 {
-		for _, one := range e {
-			fields, err := plain(one)
-			if err != nil {
-				return nil, err
-			}
-			if m, ok := fields.(map[string]any); ok {
-				for k, v := range m {
-					out[k] = v
-				}
-			}
+func (e EvidenceSet) document() (map[string]any, error) {
+	out := map[string]any{}
+	for _, one := range e {
+		if len(e) > 1 {
+			break
+		}
+		var err error
+		if out, err = expr.Document(one); err != nil {
+			return nil, err
 		}
 	}
+	out["artifacts"] = e
 	return out, nil
 }
 
-// plain is v as its JSON reads.
-func plain(v any) (any, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("write a document for an expression: %w", err)
+// reads is what an expression looked at, in one line.
+func reads(ctx context.Context, e *expr.Expr, doc map[string]any) string {
+	list, err := e.Explain(ctx, doc)
+	if err != nil || len(list) == 0 {
+		return e.Source()
 	}
-	var out any
-	return out, decode(b, &out)
-}
-
-// decode reads JSON with whole numbers as integers where they are.
-func decode(b []byte, v *any) error {
-	d := json.NewDecoder(strings.NewReader(string(b)))
-	d.UseNumber()
-	if err := d.Decode(v); err != nil {
-		return err
+	parts := make([]string, len(list))
+	for i, r := range list {
+		parts[i] = fmt.Sprintf("%s is %v", r.Path, r.Value)
 	}
-	*v = numbers(*v)
-	return nil
-}
-
-func numbers(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if i, err := v.Int64(); err == nil {
-			return i
-		}
-		f, _ := v.Float64()
-		return f
-	case map[string]any:
-		for k := range v {
-			v[k] = numbers(v[k])
-		}
-	case []any:
-		for i := range v {
-			v[i] = numbers(v[i])
-		}
-	}
-	return v
+	return clipped(strings.Join(parts, ", "))
 }

@@ -118,7 +118,7 @@ func (s *Service) author(ctx context.Context, in *hearing, commit string) (who s
 	case err == nil && sig.Identity == OwnCommits:
 		return "", in.ignore("commit %s is CD's own", commit[:12]), true, nil
 	case err == nil:
-		in.note("commit signed", true, "by %s, %s", sig.Identity, sig.Fingerprint)
+		in.note("commit signed", true, "by %s, %s", sig.Identity, sig.Key)
 		return sig.Identity, o, false, nil
 	case in.t.Signed:
 		in.note("commit signed", false, "%s", reason(err))
@@ -163,6 +163,9 @@ func (s *Service) reach(ctx context.Context, in hearing, commit string, before m
 		in.h.Asked = append(in.h.Asked, asked)
 		out.Starts = append(out.Starts, starts...)
 	}
+	if in.ev.Fact.Kind == KindClock && len(out.Starts) == 0 {
+		return in.ignore("nothing is to be repaired: %s", in.found()), nil
+	}
 	if len(out.Expected) == 0 {
 		return in.ignore("commit %s changes nothing for %s", commit[:12], in.app.Name), nil
 	}
@@ -173,6 +176,19 @@ func (s *Service) reach(ctx context.Context, in hearing, commit string, before m
 	out.Handoff = in.h
 	return out, nil
 }
+
+// found is why nothing was opened, in one line.
+func (in hearing) found() string {
+	why := "all that is stated runs"
+	for _, a := range in.h.Asked {
+		if a.Why != "" && a.Why != runsAlready {
+			why = a.Environment + ": " + a.Why
+		}
+	}
+	return why
+}
+
+const runsAlready = "runs there already"
 
 func (in hearing) expect(env string, want Wanted, r Release, commit string) Expectation {
 	return Expectation{
@@ -206,7 +222,7 @@ func (s *Service) bring(ctx context.Context, in *hearing, env string, r Release,
 		return asked, nil, err
 	}
 	if runs.ID == r.ID {
-		asked.Why = "runs there already"
+		asked.Why = runsAlready
 		return asked, nil, nil
 	}
 	if runs.ID != "" && Newer(runs, r) {
