@@ -104,6 +104,7 @@ func TestRestartIsTheNextAttempt(t *testing.T) {
 	if err := w.Work(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
+	w.store.TakeTask() // posts the event of the push
 	w.store.TakeTask() // of the run
 	task, _ := w.store.TakeTask()
 	if err := w.WorkJob(dead, task.ID, task.Version); !errors.Is(err, context.Canceled) {

@@ -150,10 +150,10 @@ type NewRun struct {
 
 // Saver writes.
 type Saver interface {
-	// InsertRuns records that a push has moved a ref and adds the runs that it starts, in one
-	// transaction. It returns the runs that were added, with ID, Number and Version; a run
+	// InsertRuns records that a push has moved a ref and adds the runs that it starts and
+	// the event that tells of it, in one transaction. It returns the runs that were added, with ID, Number and Version; a run
 	// that exists already is left out.
-	InsertRuns(ctx context.Context, repository string, c RefChange, runs []NewRun) ([]Run, error)
+	InsertRuns(ctx context.Context, repository string, c RefChange, runs []NewRun, tell Event) ([]Run, error)
 	// Save commits c in one transaction and returns once it is durable. A row that has
 	// moved on since it was read is a fault of kind Conflict, and nothing is written.
 	Save(ctx context.Context, c Change) error

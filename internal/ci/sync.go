@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"drawbridge/internal/audit"
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/ci/workflow"
 	"drawbridge/internal/fault"
 )
@@ -53,11 +54,30 @@ func (s *Service) sync(ctx context.Context, repository string, c RefChange) erro
 	if err != nil {
 		return fmt.Errorf("find the workflows of %s at %s: %w", repository, c.New, err)
 	}
-	if _, err := s.Store.InsertRuns(ctx, repository, c, runs); err != nil {
+	ev, err := s.moved(repository, c)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Store.InsertRuns(ctx, repository, c, runs, ev); err != nil {
 		return fmt.Errorf("insert the runs of a push to %s: %w", repository, err)
 	}
 	return nil
 }
+
+// moved is the event that tells the bridge of a push: once for each move of a ref.
+func (s *Service) moved(repository string, c RefChange) (Event, error) {
+	key := fmt.Sprintf("%s %s %s..%s", repository, c.Ref, c.Old, c.New)
+	body, err := bridge.Moved{
+		Source: sourceGit, ID: key, Repository: repository, Ref: c.Ref, Old: c.Old, New: c.New, Pusher: c.Pusher, At: millis(c.At),
+	}.CloudEvent()
+	if err != nil {
+		return Event{}, fmt.Errorf("write the event of a push to %s: %w", repository, err)
+	}
+	return Event{Source: sourceGit, Key: key, Body: body, Created: millis(s.Now())}, nil
+}
+
+// sourceGit names the embedded Git host in events.
+const sourceGit = "/git"
 
 // runsOf plans the runs that a push starts.
 func (s *Service) runsOf(ctx context.Context, repository string, c RefChange) ([]NewRun, error) {

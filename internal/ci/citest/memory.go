@@ -230,7 +230,7 @@ func (m *Memory) Unposted(_ context.Context, after int64, limit int) ([]ci.Event
 }
 
 // InsertRuns implements ci.Store.
-func (m *Memory) InsertRuns(_ context.Context, repository string, c ci.RefChange, runs []ci.NewRun) ([]ci.Run, error) {
+func (m *Memory) InsertRuns(_ context.Context, repository string, c ci.RefChange, runs []ci.NewRun, tell ci.Event) ([]ci.Run, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.state.clone()
@@ -241,6 +241,7 @@ func (m *Memory) InsertRuns(_ context.Context, repository string, c ci.RefChange
 	if c.New == ci.NoCommit {
 		delete(s.refs[repository], c.Ref)
 	}
+	s.tell(tell)
 	var added []ci.Run
 	for _, n := range runs {
 		if run, ok := s.insert(n); ok {
@@ -327,12 +328,7 @@ func (s *rows) save(c ci.Change) error {
 	s.entries = append(s.entries, c.Record...)
 	s.tasks = append(s.tasks, c.Next...)
 	for _, e := range c.Events {
-		if slices.ContainsFunc(s.events, func(o ci.Event) bool { return o.Source == e.Source && o.Key == e.Key }) {
-			continue
-		}
-		e.ID = int64(len(s.events) + 1)
-		s.events = append(s.events, e)
-		s.tasks = append(s.tasks, ci.Task{Name: ci.TaskPost, ID: e.ID})
+		s.tell(e)
 	}
 	if c.Posted != nil {
 		i := slices.IndexFunc(s.events, func(e ci.Event) bool { return e.ID == c.Posted.ID && e.Posted.IsZero() })
@@ -342,4 +338,14 @@ func (s *rows) save(c ci.Change) error {
 		s.events[i].Posted = c.Posted.Posted
 	}
 	return nil
+}
+
+// tell puts e into the outbox, once per source and key.
+func (s *rows) tell(e ci.Event) {
+	if slices.ContainsFunc(s.events, func(o ci.Event) bool { return o.Source == e.Source && o.Key == e.Key }) {
+		return
+	}
+	e.ID = int64(len(s.events) + 1)
+	s.events = append(s.events, e)
+	s.tasks = append(s.tasks, ci.Task{Name: ci.TaskPost, ID: e.ID})
 }

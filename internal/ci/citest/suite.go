@@ -70,7 +70,7 @@ func newRun(file string) ci.NewRun {
 func insert(t *testing.T, s ci.Store) (ci.Run, []ci.RunJob) {
 	t.Helper()
 	create(t, s, "shop")
-	runs, err := s.InsertRuns(t.Context(), "shop", push, []ci.NewRun{newRun("ci.yaml")})
+	runs, err := s.InsertRuns(t.Context(), "shop", push, []ci.NewRun{newRun("ci.yaml")}, told(push))
 	if err != nil || len(runs) != 1 {
 		t.Fatalf("InsertRuns = %v, %v, want one run", runs, err)
 	}
@@ -124,7 +124,7 @@ func repositories(t *testing.T, s ci.Store) {
 
 func pushOnce(t *testing.T, s ci.Store) {
 	insert(t, s)
-	again, err := s.InsertRuns(t.Context(), "shop", push, []ci.NewRun{newRun("ci.yaml"), newRun("other.yaml")})
+	again, err := s.InsertRuns(t.Context(), "shop", push, []ci.NewRun{newRun("ci.yaml"), newRun("other.yaml")}, told(push))
 	if err != nil || len(again) != 1 || again[0].File != "other.yaml" || again[0].Number != 2 {
 		t.Errorf("the push again = %+v, %v, want only other.yaml, number 2", again, err)
 	}
@@ -134,7 +134,7 @@ func pushOnce(t *testing.T, s ci.Store) {
 	}
 	diff(t, "refs", map[string]string{push.Ref: commitA}, refs)
 	gone := ci.RefChange{Ref: push.Ref, Old: commitA, New: ci.NoCommit, Pusher: "alice", At: at}
-	if _, err := s.InsertRuns(t.Context(), "shop", gone, nil); err != nil {
+	if _, err := s.InsertRuns(t.Context(), "shop", gone, nil, told(gone)); err != nil {
 		t.Fatal(err)
 	}
 	if refs, err = s.Refs(t.Context(), "shop"); err != nil || len(refs) != 0 {
@@ -173,7 +173,7 @@ func runReadsBack(t *testing.T, s ci.Store) {
 func runsListed(t *testing.T, s ci.Store) {
 	run, _ := insert(t, s)
 	for i := range 4 {
-		if _, err := s.InsertRuns(t.Context(), "shop", push, []ci.NewRun{newRun(fmt.Sprintf("%d.yaml", i))}); err != nil {
+		if _, err := s.InsertRuns(t.Context(), "shop", push, []ci.NewRun{newRun(fmt.Sprintf("%d.yaml", i))}, told(push)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -292,6 +292,10 @@ func bundlesOnce(t *testing.T, s ci.Store) {
 
 func outboxOnce(t *testing.T, s ci.Store) {
 	run, _ := insert(t, s)
+	before, err := s.Unposted(t.Context(), 0, 10)
+	if err != nil || len(before) != 1 || before[0].Source != "/git" {
+		t.Fatalf("the outbox holds %v, %v, want the event of the push", before, err)
+	}
 	e := ci.Event{Source: "/ci", Key: "run/1/shop/web", Run: run.ID, Body: []byte("{}"), Created: at}
 	other := ci.Event{Source: "/registry", Key: e.Key, Body: []byte("{}"), Created: at}
 	for range 2 {
@@ -299,7 +303,7 @@ func outboxOnce(t *testing.T, s ci.Store) {
 			t.Fatal(err)
 		}
 	}
-	list, err := s.Unposted(t.Context(), 0, 10)
+	list, err := s.Unposted(t.Context(), before[0].ID, 10)
 	if err != nil || len(list) != 2 {
 		t.Fatalf("the outbox holds %v, %v, want two events", list, err)
 	}
@@ -315,7 +319,7 @@ func outboxOnce(t *testing.T, s ci.Store) {
 		t.Fatal(err)
 	}
 	diff(t, "event", e, got)
-	if list, err = s.Unposted(t.Context(), 0, 10); err != nil || len(list) != 1 || list[0].Key != other.Key || list[0].Source != other.Source {
+	if list, err = s.Unposted(t.Context(), before[0].ID, 10); err != nil || len(list) != 1 || list[0].Key != other.Key || list[0].Source != other.Source {
 		t.Errorf("unposted = %v, %v, want the other event", list, err)
 	}
 }
@@ -329,4 +333,9 @@ func notFound(t *testing.T, s ci.Store) {
 	wantKind(t, "Job", err, fault.NotFound)
 	_, err = s.Event(t.Context(), 1)
 	wantKind(t, "Event", err, fault.NotFound)
+}
+
+// told is the event of a push.
+func told(c ci.RefChange) ci.Event {
+	return ci.Event{Source: "/git", Key: c.Ref + " " + c.Old + ".." + c.New, Body: []byte("{}"), Created: c.At}
 }

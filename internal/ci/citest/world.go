@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"drawbridge/internal/artifact"
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/ci"
 	"drawbridge/internal/fault"
 )
@@ -189,8 +190,9 @@ func (r *Registry) Resolve(_ context.Context, ref artifact.Reference) (artifact.
 // Poster collects what is posted.
 type Poster struct {
 	mu     sync.Mutex
-	Bodies [][]byte
-	Err    error // given instead of an acknowledgement
+	Bodies [][]byte // of artifacts that were published
+	Moves  [][]byte // of refs that moved
+	Err    error    // given instead of an acknowledgement
 }
 
 // Post implements ci.Poster.
@@ -199,6 +201,10 @@ func (p *Poster) Post(_ context.Context, body []byte) error {
 	defer p.mu.Unlock()
 	if p.Err != nil {
 		return p.Err
+	}
+	if bytes.Contains(body, []byte(bridge.MovedType)) {
+		p.Moves = append(p.Moves, body)
+		return nil
 	}
 	p.Bodies = append(p.Bodies, body)
 	return nil

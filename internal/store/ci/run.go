@@ -80,11 +80,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 )
 
 // InsertRuns implements the plane's Saver.
-func (s *Store) InsertRuns(ctx context.Context, repository string, c plane.RefChange, runs []plane.NewRun) ([]plane.Run, error) {
+func (s *Store) InsertRuns(ctx context.Context, repository string, c plane.RefChange, runs []plane.NewRun, tell plane.Event) ([]plane.Run, error) {
 	var added []plane.Run
 	err := s.db.InTx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		added = nil // this function may run again
 		if err := moveRef(ctx, tx, repository, c); err != nil {
+			return err
+		}
+		if err := insertEvent(ctx, tx, tell); err != nil {
 			return err
 		}
 		for _, n := range runs {
