@@ -80,22 +80,26 @@ func (r auditRows) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, er
 }
 
 const (
-	addEntrySQL      = `INSERT INTO audit_entry (seq, body) VALUES ($1, $2)`
-	addNodeSQL       = `INSERT INTO audit_node (id, hash) VALUES ($1, $2)`
+	addEntrySQL      = `INSERT INTO audit_entry (seq, body) VALUES`
+	addNodeSQL       = `INSERT INTO audit_node (id, hash) VALUES`
 	addCheckpointSQL = `INSERT INTO audit_checkpoint (size, note) VALUES ($1, $2)`
 )
 
 // Add inserts what one append made.
 func (r auditRows) Add(ctx context.Context, b audit.Batch) error {
+	rows := make([]any, 0, 2*len(b.Rows))
 	for _, e := range b.Rows {
-		if _, err := r.tx.ExecContext(ctx, addEntrySQL, e.Seq, e.Body); err != nil {
-			return err
-		}
+		rows = append(rows, e.Seq, e.Body)
 	}
-	for _, n := range b.Nodes {
-		if _, err := r.tx.ExecContext(ctx, addNodeSQL, n.Index, n.Hash[:]); err != nil {
-			return err
-		}
+	if _, err := InsertRows(ctx, r.tx, addEntrySQL, 2, rows); err != nil {
+		return err
+	}
+	nodes := make([]any, 0, 2*len(b.Nodes))
+	for i := range b.Nodes {
+		nodes = append(nodes, b.Nodes[i].Index, b.Nodes[i].Hash[:])
+	}
+	if _, err := InsertRows(ctx, r.tx, addNodeSQL, 2, nodes); err != nil {
+		return err
 	}
 	_, err := r.tx.ExecContext(ctx, addCheckpointSQL, b.Checkpoint.Size, b.Checkpoint.Note)
 	return err

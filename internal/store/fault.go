@@ -36,6 +36,15 @@ func Fault(err error) error {
 	return err
 }
 
+// Duplicate reports whether the database refused a row because its key is taken.
+func Duplicate(err error) bool {
+	if se := (*sqlite.Error)(nil); errors.As(err, &se) {
+		return se.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || se.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+	}
+	pe := (*pgconn.PgError)(nil)
+	return errors.As(err, &pe) && pe.Code == "23505" // unique_violation
+}
+
 func sqliteFault(code int, err error) error {
 	switch code {
 	case sqlite3.SQLITE_FULL:

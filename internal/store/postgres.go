@@ -102,8 +102,12 @@ func (e *postgresEngine) once(ctx context.Context, fn func(context.Context, *sql
 	if err != nil {
 		return err
 	}
-	insert := func(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) error {
-		_, err := e.client.InsertTx(ctx, ptx, args, opts)
+	insert := func(ctx context.Context, jobs []river.InsertManyParams) error {
+		if len(jobs) == 1 { // COPY takes more round trips
+			_, err := e.client.InsertTx(ctx, ptx, jobs[0].Args, jobs[0].InsertOpts)
+			return err
+		}
+		_, err := e.client.InsertManyFastTx(ctx, ptx, jobs)
 		return err
 	}
 	if err := fn(ctx, tx, insert); err != nil {

@@ -102,8 +102,8 @@ func openPool(path, lock string, pragmas []string) (*sql.DB, error) {
 
 func (e *sqliteEngine) transact(ctx context.Context, fn func(context.Context, *sql.Tx, inserter) error) error {
 	return e.group.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return fn(ctx, tx, func(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) error {
-			_, err := e.client.InsertTx(ctx, tx, args, opts)
+		return fn(ctx, tx, func(ctx context.Context, jobs []river.InsertManyParams) error {
+			_, err := e.client.InsertManyFastTx(ctx, tx, jobs)
 			return err
 		})
 	})

@@ -76,8 +76,8 @@ type engine interface {
 	close() error
 }
 
-// inserter inserts a River job within a transaction.
-type inserter func(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) error
+// inserter inserts River jobs within a transaction.
+type inserter func(ctx context.Context, jobs []river.InsertManyParams) error
 
 // Client is a River client over either database. Cancelling Start's context does not stop
 // it, StopAndCancel does; it returns when every worker has returned or ctx ends.

@@ -95,20 +95,24 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 	return nil
 }
 
-const nextSQL = `INSERT INTO counter (noun, n) VALUES ($1, 1)
-ON CONFLICT (noun) DO UPDATE SET n = counter.n + 1 RETURNING n`
+const nextSQL = `INSERT INTO counter (noun, n) VALUES ($1, $2)
+ON CONFLICT (noun) DO UPDATE SET n = counter.n + excluded.n RETURNING n`
 
 // Next takes the next id of noun: 1, 2, … without gaps, since an undone transaction gives
 // its ids back, and ids become visible in their order. On PostgreSQL it makes other
 // transactions that want an id of noun wait until this one ends: take ids before changing
 // rows, and of several nouns in one order everywhere, or PostgreSQL has deadlocks to find
 // (InTx then repeats, but finding one takes it a second).
-func (tx *Tx) Next(ctx context.Context, noun string) (int64, error) {
-	var n int64
-	if err := tx.SQL.QueryRowContext(ctx, nextSQL, noun).Scan(&n); err != nil {
-		return 0, fmt.Errorf("taking an id for a %s: %w", noun, err)
+func (tx *Tx) Next(ctx context.Context, noun string) (int64, error) { return tx.NextOf(ctx, noun, 1) }
+
+// NextOf takes count ids of noun, one after the other, and returns the first; count is at
+// least 1. See Next.
+func (tx *Tx) NextOf(ctx context.Context, noun string, count int64) (first int64, err error) {
+	var last int64
+	if err := tx.SQL.QueryRowContext(ctx, nextSQL, noun, count).Scan(&last); err != nil {
+		return 0, fmt.Errorf("taking %d ids for a %s: %w", count, noun, err)
 	}
-	return n, nil
+	return last - count + 1, nil
 }
 
 // Record adds entries to the audit log. They are checked now and written, in their order,
@@ -130,15 +134,24 @@ func (tx *Tx) Record(_ context.Context, entries ...audit.Entry) error {
 
 // Enqueue makes t be worked once the transaction is committed, at least once. A task that
 // is enqueued twice is worked twice: its version makes the second one do nothing.
-func (tx *Tx) Enqueue(ctx context.Context, t Task) error {
-	if t.Name == "" {
-		return fmt.Errorf("enqueueing a task: it has no name")
+func (tx *Tx) Enqueue(ctx context.Context, t Task) error { return tx.EnqueueAll(ctx, []Task{t}) }
+
+// EnqueueAll enqueues several tasks at once, which is quicker than one by one. None is no error.
+func (tx *Tx) EnqueueAll(ctx context.Context, tasks []Task) error {
+	if len(tasks) == 0 {
+		return nil
 	}
-	opts := &river.InsertOpts{Queue: t.queue(), MaxAttempts: maxTries}
-	if err := tx.insert(ctx, t, opts); err != nil {
-		return fmt.Errorf("enqueueing %s: %w", t, err)
+	jobs := make([]river.InsertManyParams, len(tasks))
+	for i, t := range tasks {
+		if t.Name == "" {
+			return fmt.Errorf("enqueueing a task: it has no name")
+		}
+		jobs[i] = river.InsertManyParams{Args: t, InsertOpts: &river.InsertOpts{Queue: t.queue(), MaxAttempts: maxTries}}
+		tx.queues[t.queue()] = struct{}{}
 	}
-	tx.queues[t.queue()] = struct{}{}
+	if err := tx.insert(ctx, jobs); err != nil {
+		return fmt.Errorf("enqueueing %s and %d more: %w", tasks[0], len(tasks)-1, err)
+	}
 	return nil
 }
 
