@@ -100,7 +100,7 @@ func (c *collector) list(ctx context.Context, at string, header http.Header) (*h
 			BundleURL string          `json:"bundle_url"` // GitHub's, where it does not carry the bundle
 		} `json:"attestations"`
 	}
-	body, resp, err := c.site.read(ctx, at, header, 2*bridge.MaxEvidence)
+	body, resp, err := c.site.read(ctx, at, header, bridge.MaxEvidence)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,10 @@ func (c *collector) list(ctx context.Context, at string, header http.Header) (*h
 	for _, a := range list.Attestations {
 		bundle := []byte(a.Bundle)
 		if (len(bundle) == 0 || string(bundle) == "null") && a.BundleURL != "" {
-			if bundle, err = c.compressed(ctx, a.BundleURL); err != nil {
+			if bundle, err = c.compressed(ctx, a.BundleURL); fault.Is(err, fault.NotFound) {
+				continue
+			}
+			if err != nil {
 				return nil, err
 			}
 		}
