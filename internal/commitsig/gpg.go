@@ -149,33 +149,34 @@ func (r keyring) verifyGPG(c commit, now time.Time) (Signature, int, error) {
 		if len(list.KeysById(*sig.IssuerKeyId)) == 0 {
 			continue
 		}
-		if err = k.verify(c.payload, content, *sig.IssuerKeyId, now); err == nil {
+		if err = k.verify(c.payload, content, sig, now); err == nil {
 			return Signature{Key: k.fingerprint(), At: created}, k.signer, nil
 		}
 	}
 	return Signature{}, 0, err
 }
 
-// verify checks the signature with one certificate: that it fits, that the key was good when it
-// was made, and that it still is.
-func (k gpgKey) verify(payload, content []byte, id uint64, now time.Time) error {
+// verify checks the signature with one certificate: that the key was good when it was made, and
+// still is, and that it fits.
+func (k gpgKey) verify(payload, content []byte, sig *packet.Signature, now time.Time) error {
 	config := &packet.Config{Time: func() time.Time { return now }}
+	for _, moment := range []time.Time{now, sig.CreationTime} {
+		if _, err := k.entity.VerifyPrimaryKey(moment, config); errors.Is(err, pgp.ErrKeyExpired) || errors.Is(err, pgp.ErrKeyRevoked) {
+			return k.explain(err)
+		}
+		if _, ok := k.entity.SigningKeyById(moment, *sig.IssuerKeyId, config); !ok {
+			return refused("key %s, or the part of it that signed, was not good for signing at %s", k.fingerprint(), stamp(moment))
+		}
+	}
 	_, _, err := openpgp.VerifyDetachedSignature(openpgp.EntityList{k.entity}, bytes.NewReader(payload), bytes.NewReader(content), config)
 	if err != nil {
 		return k.explain(err)
-	}
-	if _, err := k.entity.VerifyPrimaryKey(now, config); err != nil {
-		return k.explain(err)
-	}
-	if _, ok := k.entity.SigningKeyById(now, id, config); !ok {
-		return refused("the part of key %s that signed has expired or was revoked", k.fingerprint())
 	}
 	return nil
 }
 
 // explain says what the OpenPGP library found.
 func (k gpgKey) explain(err error) *fault.Error {
-	weak, isWeak := errors.AsType[pgp.WeakAlgorithmError](err)
 	switch {
 	case errors.Is(err, pgp.ErrKeyExpired):
 		return refused("key %s has expired", k.fingerprint()).WithHint("an admin replaces it in the policy")
@@ -183,13 +184,6 @@ func (k gpgKey) explain(err error) *fault.Error {
 		return refused("key %s is revoked", k.fingerprint()).WithHint("an admin replaces it in the policy")
 	case errors.Is(err, pgp.ErrSignatureExpired):
 		return refused("the signature has expired")
-	case errors.Is(err, pgp.ErrSignatureOlderThanKey):
-		return refused("the signature is older than key %s", k.fingerprint())
-	case isWeak:
-		return refused("key %s is too weak: %.80s", k.fingerprint(), string(weak))
-	}
-	if _, ok := errors.AsType[pgp.StructuralError](err); ok {
-		return refused("no part of key %s was good for signing when the signature was made", k.fingerprint())
 	}
 	if found, ok := errors.AsType[pgp.SignatureError](err); ok && strings.HasPrefix(string(found), "insecure") {
 		return refused("the signature is too weak: %.80s", string(found))

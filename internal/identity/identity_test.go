@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -109,7 +110,16 @@ func TestCreateRefuses(t *testing.T) {
 		"too long a life": func(r *identity.Request) {
 			r.Life = identity.MaxLife + 1
 		},
-		"nobody asks": func(r *identity.Request) { r.By = "" },
+		"nobody asks":       func(r *identity.Request) { r.By = "" },
+		"a workload's":      func(r *identity.Request) { r.Name = "workload:github" },
+		"scope of a person": func(r *identity.Request) { r.Applications = []string{"shop"} },
+		"bad application":   func(r *identity.Request) { r.Role, r.Applications = identity.Events, []string{"shop", "*"} },
+		"many applications": func(r *identity.Request) {
+			r.Role, r.Applications = identity.Events, nil
+			for i := range identity.MaxApplications + 1 {
+				r.Applications = append(r.Applications, fmt.Sprint("a", i))
+			}
+		},
 	} {
 		r := good
 		change(&r)
@@ -119,6 +129,21 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	if list, err := tokens.List(t.Context(), 0, 0); err != nil || len(list) != 0 {
 		t.Errorf("after refusals there are tokens: %v, %v", list, err)
+	}
+}
+
+func TestScope(t *testing.T) {
+	tokens, _ := open(t)
+	for _, test := range []struct{ in, want []string }{
+		{nil, nil}, {[]string{}, nil}, {[]string{"till", "shop", "till"}, []string{"shop", "till"}},
+	} {
+		got, secret, err := tokens.Create(t.Context(), identity.Request{Name: "jenkins", Role: identity.Events, By: "ops", Applications: test.in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := tokens.Verify(t.Context(), secret); err != nil || !cmp.Equal(v, got) || !cmp.Equal(v.Applications, test.want) || v.Subject != "" {
+			t.Errorf("for %v: %+v, %v", test.in, v, err)
+		}
 	}
 }
 

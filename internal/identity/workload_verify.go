@@ -55,11 +55,6 @@ func parseIDToken(raw string) (idToken, error) {
 	if err != nil || len(jws.Signatures) != 1 {
 		return idToken{}, unproven("the identity token is no signed JSON Web Token, or its algorithm is not allowed")
 	}
-	for _, name := range []jose.HeaderKey{"crit", "b64"} {
-		if _, there := jws.Signatures[0].Protected.ExtraHeaders[name]; there {
-			return idToken{}, unproven("the identity token has the header " + string(name) + ", which is not known")
-		}
-	}
 	claims, err := claimsOf(jws.UnsafePayloadWithoutVerification())
 	issuer, _ := claims["iss"].(string)
 	if err != nil || !printableText(issuer) {

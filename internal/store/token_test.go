@@ -71,3 +71,51 @@ func TestTokensTakeHostileText(t *testing.T) {
 		t.Error(err, diff)
 	}
 }
+
+// A workload's token is audited with whom it stands for; its row goes a day after its end, and
+// no other row with it.
+func TestWorkloadTokens(t *testing.T) {
+	db := storetest.Open(t, storetest.SQLite(t, "cd", nil))
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	workload := identity.Token{
+		Name: "workload:github", Role: identity.Events, By: "workload:github", Applications: []string{"shop"}, Subject: "repo:acme/shop:ref:refs/heads/main",
+	}
+	person := identity.Token{Name: "alice", Role: identity.Viewer, By: "ops"}
+	for i, test := range []struct {
+		token identity.Token
+		at    time.Time
+		want  []int64 // ids afterwards
+	}{
+		{workload, now, []int64{1}},
+		{person, now, []int64{1, 2}},
+		{workload, now.Add(24 * time.Hour), []int64{1, 2, 3}},
+		{person, now.Add(25 * time.Hour), []int64{1, 2, 3, 4}},
+		{workload, now.Add(25 * time.Hour), []int64{2, 3, 4, 5}},
+	} {
+		test.token.Created, test.token.Expires = test.at, test.at.Add(10*time.Minute)
+		if _, err := db.Tokens().Insert(t.Context(), test.token, identity.HashOf(string(rune('a'+i)))); err != nil {
+			t.Fatal(err)
+		}
+		list, err := db.Tokens().List(t.Context(), 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []int64
+		for _, k := range list {
+			ids = append(ids, k.ID)
+		}
+		if diff := cmp.Diff(test.want, ids); diff != "" {
+			t.Errorf("after token %d: %s", i+1, diff)
+		}
+	}
+	entries, err := db.AuditEntries(t.Context(), 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"name": "workload:github", "role": "events", "expires": "2026-01-02T03:14:05Z", "applications": "shop", "subject": "repo:acme/shop:ref:refs/heads/main",
+	}
+	if diff := cmp.Diff(want, entries[0].Detail); diff != "" || entries[0].Actor != "workload:github" {
+		t.Error(entries[0].Actor, diff)
+	}
+}

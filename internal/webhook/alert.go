@@ -120,7 +120,7 @@ func readPagerDuty(r Request, _ Options) ([]bridge.Fact, error) {
 		return nil, wrong("event.data.id", "is missing")
 	}
 	about := map[string]string{}
-	for k, v := range map[string]string{"service": d.Service.Summary, "urgency": d.Urgency, "status": d.Status} {
+	for k, v := range map[string]string{"service": d.Service.Summary, "urgency": d.Urgency} {
 		if v != "" {
 			about[k] = v
 		}

@@ -26,7 +26,7 @@ var commitID = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 // gives "". NormalRepository of its own result changes nothing.
 func NormalRepository(s string) string {
 	s = strings.TrimSpace(s)
-	if s == "" || len(s) > maxAddress || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
+	if s == "" || s[0] == '-' || len(s) > maxAddress || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
 		return ""
 	}
 	if !strings.Contains(s, "://") {
@@ -34,13 +34,13 @@ func NormalRepository(s string) string {
 		if !ok {
 			return strings.TrimPrefix(repositoryPath(s), "/")
 		}
-		if strings.Contains(host, "/") || strings.HasPrefix(rest, "//") {
-			return ""
+		if strings.Contains(host, "/") || strings.HasPrefix(rest, "//") || strings.HasPrefix(rest, ":") {
+			return "" // the last is a remote helper of git's, "ext::command"
 		}
 		s = "ssh://" + host + "/" + strings.TrimPrefix(rest, "/")
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" {
+	if err != nil || u.Hostname() == "" || u.Host[0] == '-' {
 		return ""
 	}
 	host := strings.ToLower(u.Host)

@@ -17,6 +17,9 @@ const (
 	standardSignature = "Webhook-Signature"
 )
 
+// keyPrefix marks a secret that is a key in base64.
+const keyPrefix = "whsec_"
+
 // maxSignatures is how many values of one signature header are looked at.
 const maxSignatures = 10
 
@@ -60,7 +63,7 @@ func standardMAC(key []byte, id, at string, body []byte) []byte {
 // standardKey is the key that a secret holds: base64, with or without "whsec_" before it; nil
 // for one that holds none.
 func standardKey(secret []byte) []byte {
-	text := strings.TrimPrefix(string(secret), "whsec_")
+	text := strings.TrimPrefix(string(secret), keyPrefix)
 	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
 		if key, err := e.DecodeString(text); err == nil && len(key) > 0 {
 			return key
