@@ -70,7 +70,7 @@ func (o *submit) run(ctx context.Context) error {
 	if o.connection, err = o.console.find(o.connection); err != nil {
 		return err
 	}
-	who, err := o.identity(explicit)
+	who, err := o.prover(explicit)
 	if err != nil {
 		return err
 	}

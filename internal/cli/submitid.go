@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"drawbridge/internal/fault"
+	"drawbridge/internal/identity"
 )
 
 // prover returns an identity token for the server; each call may give a new one.
@@ -22,10 +23,10 @@ const (
 	idTokenLimit = 30 * time.Second
 )
 
-// identity finds how the command proves who asks; nil means with the token that the
+// prover finds how the command proves who asks; nil means with the token that the
 // connection has. What was named goes before what is found, and a data directory's admin
 // token, which is found too, comes last.
-func (o *submit) identity(explicit bool) (prover, error) {
+func (o *submit) prover(explicit bool) (prover, error) {
 	env := o.console.Getenv
 	switch {
 	case explicit:
@@ -61,9 +62,20 @@ func (o *submit) audience() string {
 }
 
 func (o *submit) fileIdentity(context.Context) (string, error) {
-	b, err := os.ReadFile(o.idTokenFile)
+	bad := func(err error) error {
+		return fault.Wrap(fault.Invalid, err, "the identity token cannot be read: %v", err).WithField("--id-token-file")
+	}
+	f, err := os.Open(o.idTokenFile)
 	if err != nil {
-		return "", fault.Wrap(fault.Invalid, err, "the identity token cannot be read: %v", err).WithField("--id-token-file")
+		return "", bad(err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	b, err := io.ReadAll(io.LimitReader(f, identity.MaxIDToken+1))
+	if err != nil {
+		return "", bad(err)
+	}
+	if len(b) > identity.MaxIDToken {
+		return "", fault.New(fault.TooLarge, "an identity token has at most %d bytes", identity.MaxIDToken).WithField("--id-token-file")
 	}
 	return string(b), nil
 }
