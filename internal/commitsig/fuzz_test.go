@@ -18,7 +18,10 @@ func FuzzVerify(f *testing.F) {
 	}}
 	bySSH, byGPG := commit(signSSH(f, alice, "", parts())), commit(signGPG(f, bob, at(born)))
 	for _, seed := range [][]byte{
-		bySSH, byGPG, []byte(headers + message), {}, []byte("tree \n\n"),
+		bySSH, byGPG,
+		[]byte(headers + message),
+		{},
+		[]byte("tree \n\n"),
 		[]byte(strings.ReplaceAll(string(bySSH), "\n", "\r\n")),
 		[]byte(headers + "mergetag x\n gpgsig y\ngpgsig\n\n"),
 		commit("-----BEGIN SSH SIGNATURE-----\nU1NIU0lHAAAAAQ==\n-----END SSH SIGNATURE-----"),

@@ -175,8 +175,8 @@ func TestGPGRefuses(t *testing.T) {
 	t.Run("text with carriage returns", func(t *testing.T) {
 		payload := headers + "\nlines\r\nend\r\n"
 		sig := signGPGOf(t, payload, alice, &openpgp.SignParams{TextSig: true, Config: on(yesterday)})
-		refuses(t, policy, []byte(headers+fold("gpgsig", sig)+"\nlines\r\nend\r\n"), now, "is one of text")
-		refuses(t, policy, []byte(headers+fold("gpgsig", sig)+"\nlines\nend\r\n"), now, "is one of text")
+		refuses(t, policy, []byte(headers+fold(sig)+"\nlines\r\nend\r\n"), now, "is one of text")
+		refuses(t, policy, []byte(headers+fold(sig)+"\nlines\nend\r\n"), now, "is one of text")
 	})
 	t.Run("the policy changed", func(t *testing.T) {
 		refuses(t, believe(t, mallory), commit(good), now, "signed by a key that no signer has")
@@ -252,7 +252,7 @@ func TestGPGKeyLife(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { refuses(t, believe(t, c.key), commit(c.armour), now, c.reason) })
 	}
-	for name, c := range map[string]struct {
+	for when, c := range map[string]struct {
 		key    *openpgp.Entity
 		armour string
 		when   time.Time
@@ -262,8 +262,8 @@ func TestGPGKeyLife(t *testing.T) {
 		"before its subkey is": {partly, byPart, born.Add(2 * time.Hour)},
 	} {
 		raw := commit(c.armour)
-		if s, err := believe(t, c.key).Verify(raw, nameOf(raw), c.when); err != nil || s.Identity != "alice" {
-			t.Errorf("%s: %+v, %v", name, s, err)
+		if s, err := believe(t, c.key).Verify(raw, name(raw), c.when); err != nil || s.Identity != "alice" {
+			t.Errorf("%s: %+v, %v", when, s, err)
 		}
 	}
 	// Bob's certificate claims alice's signing key as its own subkey, without her agreement.
@@ -286,8 +286,6 @@ func TestGPGKeyLife(t *testing.T) {
 		accepts(t, p, raw, "alice", commitsig.GPG)
 	})
 }
-
-func nameOf(raw []byte) string { return name(raw) }
 
 func TestGPGCheck(t *testing.T) {
 	alice := pgpKey(t, on(born))

@@ -4,6 +4,7 @@ import (
 	"crypto/elliptic"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func TestSSHRefuses(t *testing.T) {
 		"rsa with SHA-1":     {signSSH(t, weak, ssh.KeyAlgoRSA, parts()), `the signature uses "ssh-rsa", which is not believed`},
 		"not touched":        {signSSH(t, untouched, "", parts()), "the signature does not match the commit"},
 		"cut":                {sshArmour(blob[:len(blob)-1]), "it is no SSH signature"},
-		"lengthened":         {sshArmour(append(blob[:len(blob):len(blob)], 0)), "it is no SSH signature"},
+		"lengthened":         {sshArmour(append(slices.Clip(blob), 0)), "it is no SSH signature"},
 		"empty blob":         {sshArmour(nil), "it is no"},
 		"magic alone":        {sshArmour([]byte("SSHSIG")), "it is no SSH signature"},
 		"huge length":        {sshArmour([]byte("SSHSIG\x00\x00\x00\x01\xff\xff\xff\xff")), "it is no SSH signature"},
@@ -138,20 +139,20 @@ func TestCommitForms(t *testing.T) {
 		return signSSH(t, key, "", p)
 	}
 	plain := headers + message
-	sig := fold("gpgsig", sign(alice, plain))
+	sig := fold(sign(alice, plain))
 	// A tag that was merged brings a signature of its own, in a header that is signed with the rest.
 	tag := "mergetag object 00\n type commit\n tag v1\n \n v1\n gpgsig x\n" + " " + strings.ReplaceAll(strings.TrimSpace(sign(bob, "object 00\n")), "\n", "\n ") + "\n"
 	merged := headers + tag + message
 	for name, c := range map[string]struct{ raw, identity string }{
 		"header before the message": {headers + sig + message, "alice"},
-		"more headers behind":       {headers + fold("gpgsig", sign(alice, headers+"encoding ISO-8859-1\nchange-id abc\n"+message)) + "encoding ISO-8859-1\nchange-id abc\n" + message, "alice"},
-		"merged tag":                {headers + tag + fold("gpgsig", sign(alice, merged)) + message, "alice"},
-		"merged tag behind":         {headers + fold("gpgsig", sign(alice, merged)) + tag + message, "alice"},
-		"no message":                {headers + fold("gpgsig", sign(alice, headers+"\n")) + "\n", "alice"},
-		"carriage returns in it":    {headers + fold("gpgsig", sign(alice, headers+"\na\r\nb\r\n")) + "\na\r\nb\r\n", "alice"},
+		"more headers behind":       {headers + fold(sign(alice, headers+"encoding ISO-8859-1\nchange-id abc\n"+message)) + "encoding ISO-8859-1\nchange-id abc\n" + message, "alice"},
+		"merged tag":                {headers + tag + fold(sign(alice, merged)) + message, "alice"},
+		"merged tag behind":         {headers + fold(sign(alice, merged)) + tag + message, "alice"},
+		"no message":                {headers + fold(sign(alice, headers+"\n")) + "\n", "alice"},
+		"carriage returns in it":    {headers + fold(sign(alice, headers+"\na\r\nb\r\n")) + "\na\r\nb\r\n", "alice"},
 		"other hash's signature":    {headers + sig + "gpgsig-sha256 whatever\n more\n" + message, "alice"},
-		"no parent":                 {noParent() + fold("gpgsig", sign(bob, noParent()+message)) + message, "bob"},
-		"tag with carriage returns": {headers + "mergetag a\n b\r\n" + fold("gpgsig", sign(alice, headers+"mergetag a\n b\r\n"+message)) + message, "alice"},
+		"no parent":                 {noParent() + fold(sign(bob, noParent()+message)) + message, "bob"},
+		"tag with carriage returns": {headers + "mergetag a\n b\r\n" + fold(sign(alice, headers+"mergetag a\n b\r\n"+message)) + message, "alice"},
 	} {
 		t.Run(name, func(t *testing.T) { accepts(t, policy, []byte(c.raw), c.identity, commitsig.SSH) })
 	}
@@ -169,7 +170,7 @@ func TestCommitAttacks(t *testing.T) {
 	sign := func(key ssh.Signer, payload string) string {
 		p := parts()
 		p.payload = payload
-		return fold("gpgsig", signSSH(t, key, "", p))
+		return fold(signSSH(t, key, "", p))
 	}
 	plain := headers + message
 	good := sign(alice, plain)
@@ -205,7 +206,7 @@ func TestCommitAttacks(t *testing.T) {
 		"a tag":                   {"object 00\ntype commit\ntag v1\ntagger A <a> 1 +0000\n" + good + message, "does not begin with its tree"},
 		"no end":                  {headers + good, "its headers have no end"},
 		"no value":                {"tree\n" + headers + good + message, "is no header"},
-		"no committer":            {headers[:strings.Index(headers, "committer")] + good + message, "author and committer do not follow"},
+		"no committer":            {strings.Split(headers, "committer")[0] + good + message, "author and committer do not follow"},
 		"committer without time":  {strings.Replace(headers, "> 17", "> x17", 2) + good + message, "its committer has no time"},
 		"empty":                   {"", "its headers have no end"},
 	} {

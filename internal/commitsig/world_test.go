@@ -45,13 +45,13 @@ func name256(raw []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// fold writes an armour as a header.
-func fold(header, armour string) string {
-	return header + " " + strings.ReplaceAll(strings.TrimSuffix(armour, "\n"), "\n", "\n ") + "\n"
+// fold writes an armour as the header of a signature.
+func fold(armour string) string {
+	return "gpgsig " + strings.ReplaceAll(strings.TrimSuffix(armour, "\n"), "\n", "\n ") + "\n"
 }
 
 // commit is a commit with a signature header behind the others.
-func commit(armour string) []byte { return []byte(headers + fold("gpgsig", armour) + message) }
+func commit(armour string) []byte { return []byte(headers + fold(armour) + message) }
 
 // sshParts is what goes into an SSH signature, for tests to change.
 type sshParts struct {
