@@ -27,8 +27,10 @@ type Inbox interface {
 type Door struct {
 	Receivers Receivers
 	Inbox     Inbox
-	Tokens    TokenVerifier // of senders that show an OIDC token; nil refuses them
-	URL       string        // address of this server, without a slash at its end
+	// Tokens gives what checks the OIDC tokens that Google shows for an audience; nil refuses
+	// senders that show one.
+	Tokens func(audience string) (TokenVerifier, error)
+	URL    string // address of this server, without a slash at its end
 	Now       func() time.Time
 }
 
@@ -89,9 +91,14 @@ func (d *Door) known(ctx context.Context, name string, r Request) (bridge.Receiv
 	if err != nil {
 		return recv, sender, err
 	}
-	c := Check{Secrets: secrets, Now: d.Now(), Window: recv.Tolerance(), Tokens: d.Tokens, Audience: recv.Audience, Email: recv.Email}
+	c := Check{Secrets: secrets, Now: d.Now(), Window: recv.Tolerance(), Audience: recv.Audience, Email: recv.Email}
 	if c.Audience == "" {
 		c.Audience = d.URL + "/hooks/" + name
+	}
+	if sender.Secret == SecretToken && d.Tokens != nil {
+		if c.Tokens, err = d.Tokens(c.Audience); err != nil {
+			return recv, sender, err
+		}
 	}
 	if err := sender.Authenticate(ctx, r, c); err != nil {
 		if fault.Is(err, fault.Unauthenticated) {

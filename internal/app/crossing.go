@@ -1,0 +1,135 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"drawbridge/internal/bridge"
+	"drawbridge/internal/cd"
+	"drawbridge/internal/identity"
+	"drawbridge/internal/packages"
+	"drawbridge/internal/queue"
+	"drawbridge/internal/registry"
+	"drawbridge/internal/remote"
+	"drawbridge/internal/store"
+	storecd "drawbridge/internal/store/cd"
+	"drawbridge/internal/webhook"
+)
+
+// googleIssuer signs the tokens that Google's Pub/Sub shows.
+const googleIssuer = "https://accounts.google.com"
+
+// crossing is the bridge with everything that only it uses.
+type crossing struct {
+	service   *bridge.Service
+	clockwork *bridge.Clockwork
+	desk      *webhook.Desk
+	door      *webhook.Door
+	policies  policies
+	workloads workloads
+}
+
+// startBridge makes the bridge's parts. images reads registries as the CD plane.
+func (s *server) startBridge(verifier bridge.Verifier, images *registry.Client) (*crossing, error) {
+	db := s.cd.store
+	x := &crossing{policies: policies{db}, workloads: workloads{db}}
+	allowed := guard{x.policies}
+	repositories, err := remote.New(remote.Options{Dir: filepath.Join(s.data, "mirrors"), Dial: allowed.dial, Now: s.cfg.Now})
+	if err != nil {
+		return nil, err
+	}
+	from := sources{others: repositories}
+	if s.ci != nil {
+		from.own = s.ci.forge
+	}
+	wrap := wrapper{fetcher: packages.New(packages.Config{Guard: allowed, Now: s.cfg.Now}), images: images, temp: s.temp}
+	x.service = &bridge.Service{
+		Ledger: db, Verifier: verifier, Images: images, Sources: from, Packages: wrap, Signers: x.policies,
+		Planner: cd.Planner{Reader: db}, Now: s.cfg.Now,
+	}
+	x.clockwork = &bridge.Clockwork{
+		Clocks: db, Ledger: db, Images: images, Sources: from, Tags: images, Budget: &bridge.Budget{}, Now: s.cfg.Now,
+	}
+	seal, err := newSealer(s.data)
+	if err != nil {
+		return nil, err
+	}
+	x.desk = &webhook.Desk{Documents: db, Secret: db, Seal: seal, Now: s.cfg.Now}
+	x.door = &webhook.Door{
+		Receivers: x.desk, Inbox: x.service, URL: s.url, Now: s.cfg.Now,
+		Tokens: (&googleTokens{now: s.cfg.Now, known: map[string]webhook.TokenVerifier{}}).verifier,
+	}
+	return x, nil
+}
+
+// handle gives the bridge's tasks to the queue.
+func (x *crossing) handle(q *queue.Queue, db *storecd.Store) {
+	q.Handle(storecd.TaskEvent, func(ctx context.Context, t store.Task) error { return x.service.Process(ctx, t.ID) })
+	q.Handle(storecd.TaskHandoff, func(ctx context.Context, t store.Task) error { return x.service.Look(ctx, t.ID) })
+	q.Handle(storecd.TaskClock, func(ctx context.Context, t store.Task) error { return x.clockwork.Ring(ctx, t.ID, t.Version) })
+	q.Sweep("drift", func(ctx context.Context) error { return x.repair(ctx, db) })
+}
+
+// repair looks for drift in every application.
+func (x *crossing) repair(ctx context.Context, db *storecd.Store) error {
+	for after := ""; ; {
+		names, err := db.Applications(ctx, after, 100)
+		if err != nil || len(names) == 0 {
+			return err
+		}
+		for _, name := range names {
+			if err := x.service.Repair(ctx, name); err != nil {
+				return err
+			}
+			after = name
+		}
+	}
+}
+
+// workloads reads the rules by which workloads get tokens. It implements identity.WorkloadRules.
+type workloads struct{ store *storecd.Store }
+
+// Workloads is identity.WorkloadRules'.
+func (w workloads) Workloads(ctx context.Context) ([]identity.Workload, error) {
+	var out []identity.Workload
+	for after := ""; ; {
+		docs, err := w.store.Documents(ctx, bridge.KindWorkload, after, 100)
+		if err != nil || len(docs) == 0 {
+			return out, err
+		}
+		for _, d := range docs {
+			after = d.Name
+			rule, err := identity.ParseWorkload(d.Name, d.Body)
+			if err != nil {
+				return nil, fmt.Errorf("read workload %s: %w", d.Name, err)
+			}
+			out = append(out, rule)
+		}
+	}
+}
+
+// googleTokens are the verifiers of Google's tokens, one for each audience, so that the
+// keys are fetched once and not with each delivery.
+type googleTokens struct {
+	now   func() time.Time
+	mu    sync.Mutex
+	known map[string]webhook.TokenVerifier
+}
+
+func (g *googleTokens) verifier(audience string) (webhook.TokenVerifier, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if v, ok := g.known[audience]; ok {
+		return v, nil
+	}
+	v, err := identity.NewVerifier(googleIssuer, audience, &http.Client{Timeout: 10 * time.Second}, g.now)
+	if err != nil {
+		return nil, err
+	}
+	g.known[audience] = v
+	return v, nil
+}
