@@ -5,14 +5,11 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
-	"drawbridge/internal/artifact"
 	"drawbridge/internal/fault"
 	"drawbridge/internal/yamlfile"
 )
-
-// predicates are the attestations that a delivery may require.
-var predicates = []string{"signature", "provenance", "sbom", "tests", "coverage", "findings"}
 
 // checker looks for what the shape of a delivery cannot say. It keeps the first mistake.
 type checker struct {
@@ -33,6 +30,29 @@ func (c *checker) fail(path, hint, format string, args ...any) {
 	c.err = e
 }
 
+// keep keeps a fault that another package found in the value at path.
+func (c *checker) keep(path string, err error) {
+	f := fault.As(err)
+	switch {
+	case err == nil:
+	case f == nil:
+		c.fail(path, "", "%v", err)
+	case f.Field == "":
+		c.fail(path, f.Hint, "%s", f.Message)
+	case strings.HasPrefix(f.Message, "has "): // a sentence about the field
+		c.fail(path+"."+f.Field, f.Hint, "%s %s", f.Field, f.Message)
+	default:
+		c.fail(path+"."+f.Field, f.Hint, "%s", f.Message)
+	}
+}
+
+// span checks a duration that may be left out.
+func (c *checker) span(path string, d, least, most Duration) {
+	if d != 0 && (d < least || d > most) {
+		c.fail(path, "write for example 30s", "%s is not between %s and %s", time.Duration(d), time.Duration(least), time.Duration(most))
+	}
+}
+
 func (c *checker) name(path, name string) {
 	if !nameForm.MatchString(name) {
 		c.fail(path, "use lower-case letters, digits and hyphens, at most 63", "%q is no name", name)
@@ -49,69 +69,7 @@ func (c *checker) header() {
 	c.name("name", c.d.Name)
 }
 
-func (c *checker) artifacts() {
-	if n := len(c.d.Artifacts); n != 1 {
-		c.fail("artifacts", "describe each artifact in a delivery of its own", "a delivery has exactly one artifact, not %d", n)
-		return
-	}
-	a, path := c.d.Artifacts[0], "artifacts[0]"
-	c.name(path+".name", a.Name)
-	if ref, err := artifact.ParseReference(a.Image); err != nil {
-		c.fail(path+".image", "write [host/]repository", "%s", err)
-	} else if ref.Tag != "" || !ref.Digest.IsZero() {
-		c.fail(path+".image", "the trigger says which tags count", "image names a tag or a digest")
-	}
-	for i, r := range a.Require {
-		if !slices.Contains(predicates, r) {
-			c.fail(fmt.Sprintf("%s.require[%d]", path, i), "known: "+strings.Join(predicates, ", "), "%q is no attestation", r)
-		}
-	}
-	for i, s := range a.Signers {
-		c.name(fmt.Sprintf("%s.signers[%d]", path, i), s)
-	}
-	if a.Source != nil {
-		for i, r := range a.Source.Refs {
-			if !validRef(r) {
-				c.fail(fmt.Sprintf("%s.source.refs[%d]", path, i), "write refs/heads/main or refs/tags/v*", "%q is no ref", r)
-			}
-		}
-	}
-}
-
-func (c *checker) triggers() {
-	seen := map[string]bool{}
-	for i, t := range c.d.Triggers {
-		path := fmt.Sprintf("triggers[%d]", i)
-		c.name(path+".name", t.Name)
-		if seen[t.Name] {
-			c.fail(path+".name", "names are unique", "trigger %q stands twice", t.Name)
-		}
-		seen[t.Name] = true
-		if t.On != "artifact" {
-			c.fail(path+".on", "write on: artifact", "%q is no kind of event that a trigger takes", t.On)
-		}
-		if t.Artifact != c.d.artifact0() {
-			c.fail(path+".artifact", "the artifact here is "+c.d.artifact0(), "there is no artifact %q", t.Artifact)
-		}
-		if t.Tags != nil {
-			if err := validSemver(t.Tags.Semver); err != nil {
-				c.fail(path+".tags.semver", `write for example ">=1.0.0-0"`, "%q is no version constraint", t.Tags.Semver)
-			}
-		}
-		if _, ok := c.d.Environment(t.Promote); !ok {
-			c.fail(path+".promote", c.known(), "there is no environment %q", t.Promote)
-		}
-	}
-}
-
-// artifact0 is the name of the delivery's one artifact; "" when there is none.
-func (d Delivery) artifact0() string {
-	if len(d.Artifacts) == 0 {
-		return ""
-	}
-	return d.Artifacts[0].Name
-}
-
+// known lists the environments, for a hint.
 func (c *checker) known() string {
 	names := make([]string, len(c.d.Environments))
 	for i, e := range c.d.Environments {
@@ -198,9 +156,7 @@ func (c *checker) target(path string, t TargetSpec) {
 		return
 	}
 	path += ".process"
-	if p.Artifact != c.d.artifact0() {
-		c.fail(path+".artifact", "the artifact here is "+c.d.artifact0(), "there is no artifact %q", p.Artifact)
-	}
+	c.artifactName(path+".artifact", p.Artifact)
 	if p.Listen != "" {
 		host, _, err := net.SplitHostPort(p.Listen)
 		if ip := net.ParseIP(host); err != nil || ip == nil {
@@ -210,6 +166,9 @@ func (c *checker) target(path string, t TargetSpec) {
 	for k, v := range p.Env {
 		if slices.Contains([]string{"PORT", "VERSION", "DIGEST", "ENVIRONMENT"}, k) {
 			c.fail(path+".env."+k, "choose another name", "%s is set by the server", k)
+		}
+		if strings.HasPrefix(k, inputPrefix) {
+			c.fail(path+".env."+k, "choose another name", "%s is set by the server, from the inputs of a promotion", k)
 		}
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(v, 0) {
 			c.fail(path+".env", "", "%q is no environment variable", k)

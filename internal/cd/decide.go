@@ -93,20 +93,23 @@ func (s *Service) Rollback(ctx context.Context, actor string, ref EnvironmentRef
 	if err != nil {
 		return Promotion{}, err
 	}
-	r, err := s.previous(ctx, ref, live)
+	before, r, err := s.previous(ctx, ref, live)
 	if err != nil {
 		return Promotion{}, err
 	}
 	// The release comes back as it ran here: with the delivery version of that time.
-	d, version, err := s.Store.Delivery(ctx, ref.Application, r.Delivery)
+	o, err := s.planner().asBefore(ctx, before, r)
 	if err != nil {
 		return Promotion{}, err
 	}
-	e, ok := d.Environment(ref.Name)
+	e, ok := o.delivery.Environment(ref.Name)
 	if !ok {
 		return Promotion{}, noEnvironment(ref.Application, ref.Name)
 	}
-	plan := compile(d, version, r, e, live.Plan.Release, true)
+	plan, err := compile(o, e, live.Plan.Release)
+	if err != nil {
+		return Promotion{}, err
+	}
 	return s.open(ctx, NewPromotion(plan, r, Cause{Kind: CauseRollback, Actor: actor, Note: note, At: s.now()}))
 }
 
@@ -130,13 +133,14 @@ func (s *Service) stop(ctx context.Context, actor string, id PromotionID, note s
 	return s.Store.Promotion(ctx, id)
 }
 
-// previous is the newest release that was done in ref before live and is not marked bad.
-func (s *Service) previous(ctx context.Context, ref EnvironmentRef, live Promotion) (bridge.Release, error) {
+// previous is the newest release that was done in ref before live and is not marked bad,
+// and the promotion that did it.
+func (s *Service) previous(ctx context.Context, ref EnvironmentRef, live Promotion) (Promotion, bridge.Release, error) {
 	before := PromotionID(0)
 	for {
 		list, err := s.Store.Promotions(ctx, PromotionFilter{Environment: ref, State: Done, Before: before, Limit: 50})
 		if err != nil {
-			return bridge.Release{}, err
+			return Promotion{}, bridge.Release{}, err
 		}
 		for _, p := range list {
 			before = p.ID
@@ -145,17 +149,15 @@ func (s *Service) previous(ctx context.Context, ref EnvironmentRef, live Promoti
 			}
 			bad, err := s.Store.Bad(ctx, ref, p.Plan.Release)
 			if err != nil {
-				return bridge.Release{}, err
+				return Promotion{}, bridge.Release{}, err
 			}
 			if !bad {
 				r, err := s.Store.Release(ctx, p.Plan.Release)
-				r.Delivery = p.Plan.Delivery
-				r.Snapshot = p.Plan.Snapshot
-				return r, err
+				return p, r, err
 			}
 		}
 		if len(list) == 0 {
-			return bridge.Release{}, fault.New(fault.Blocked, "no earlier good release of %s was in %s", ref.Application, ref.Name).
+			return Promotion{}, bridge.Release{}, fault.New(fault.Blocked, "no earlier good release of %s was in %s", ref.Application, ref.Name).
 				WithHint("drawbridge promotion list")
 		}
 	}

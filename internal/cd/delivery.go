@@ -3,11 +3,7 @@ package cd
 import (
 	"regexp"
 	"slices"
-	"strings"
 
-	"github.com/Masterminds/semver/v3"
-
-	"drawbridge/internal/artifact"
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/yamlfile"
 )
@@ -18,38 +14,9 @@ type Delivery struct {
 	APIVersion   string         `json:"apiVersion" jsonschema:"enum=drawbridge/v1"`
 	Kind         string         `json:"kind" jsonschema:"enum=Delivery"`
 	Name         string         `json:"name" jsonschema:"description=Name of the application: lower-case letters\\, digits and hyphens."`
-	Artifacts    []ArtifactSpec `json:"artifacts" jsonschema:"minItems=1,maxItems=1"`
-	Triggers     []TriggerSpec  `json:"triggers"`
-	Environments []Environment  `json:"environments" jsonschema:"minItems=1"`
-}
-
-// ArtifactSpec names an artifact and what must be proven of it.
-type ArtifactSpec struct {
-	Name    string      `json:"name"`
-	Image   string      `json:"image" jsonschema:"description=[host/]repository; without a host: this server's registry."`
-	Source  *SourceSpec `json:"source,omitempty"`
-	Signers []string    `json:"signers,omitempty" jsonschema:"description=Who may vouch for it; omitted: ci."`
-	Require []string    `json:"require,omitempty" jsonschema:"description=Attestations without which nothing crosses; omitted: signature and provenance."`
-}
-
-// SourceSpec is where an artifact must have been built from.
-type SourceSpec struct {
-	Repository string   `json:"repository,omitempty" jsonschema:"description=Git repository; omitted: the one on this server with the delivery's name."`
-	Refs       []string `json:"refs,omitempty" jsonschema:"description=Refs; a trailing * stands for the rest. Omitted: refs/heads/main and refs/tags/v*."`
-}
-
-// TriggerSpec says on which event which environment is asked for.
-type TriggerSpec struct {
-	Name     string    `json:"name"`
-	On       string    `json:"on" jsonschema:"enum=artifact"`
-	Artifact string    `json:"artifact"`
-	Tags     *TagsSpec `json:"tags,omitempty"`
-	Promote  string    `json:"promote"`
-}
-
-// TagsSpec says which tags a trigger takes.
-type TagsSpec struct {
-	Semver string `json:"semver" jsonschema:"description=Constraint such as >=1.0.0-0."`
+	Artifacts    []ArtifactSpec `json:"artifacts" jsonschema:"minItems=1,maxItems=20,description=What a release is made of."`
+	Triggers     []TriggerSpec  `json:"triggers" jsonschema:"maxItems=100,description=On which event which environment is asked for; omitted: people ask."`
+	Environments []Environment  `json:"environments" jsonschema:"minItems=1,description=Places that run one release of the application; each stands below those that it comes after."`
 }
 
 // Environment is a place that runs one release of the application.
@@ -92,11 +59,11 @@ type UndoSpec struct {
 	Timeout  Duration `json:"timeout,omitempty" jsonschema:"description=How long a pause waits for those requests before it is undone; omitted: 10m."`
 }
 
-// Signer and refs that hold where the file says nothing.
-const defaultSigner = "ci"
-
-func defaultRefs() []string    { return []string{"refs/heads/main", "refs/tags/v*"} }
-func defaultRequire() []string { return []string{"signature", "provenance"} }
+// Limits of a delivery.
+const (
+	MaxArtifacts = 20  // of one delivery
+	MaxTriggers  = 100 // of one delivery
+)
 
 var nameForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 
@@ -119,42 +86,29 @@ func ParseDelivery(file string, src []byte) (Delivery, error) {
 	return d, nil
 }
 
-// Application is the part of d that the bridge judges by; version is d's.
+// Application is the part of d that the bridge judges by; version is d's. Its
+// environments stand in the delivery's order.
 func (d Delivery) Application(version int64) bridge.Application {
 	app := bridge.Application{Name: d.Name, Delivery: version}
 	for _, a := range d.Artifacts {
-		image, err := artifact.ParseReference(a.Image)
-		if err != nil {
-			panic("cd: a parsed delivery holds a malformed image: " + err.Error())
-		}
-		rule := bridge.ArtifactRule{
-			Name: a.Name, Image: image, Repository: d.Name, Refs: defaultRefs(),
-			Signers: []string{defaultSigner}, Require: defaultRequire(),
-		}
-		if s := a.Source; s != nil {
-			if s.Repository != "" {
-				rule.Repository = s.Repository
-			}
-			if len(s.Refs) > 0 {
-				rule.Refs = s.Refs
-			}
-		}
-		if len(a.Signers) > 0 {
-			rule.Signers = a.Signers
-		}
-		if len(a.Require) > 0 {
-			rule.Require = a.Require
-		}
-		app.Artifacts = append(app.Artifacts, rule)
+		app.Artifacts = append(app.Artifacts, a.rule(d.Name))
 	}
 	for _, t := range d.Triggers {
-		tr := bridge.Trigger{Name: t.Name, Artifact: t.Artifact, Promote: t.Promote}
-		if t.Tags != nil {
-			tr.Semver = t.Tags.Semver
-		}
-		app.Triggers = append(app.Triggers, tr)
+		app.Triggers = append(app.Triggers, t.trigger(d))
+	}
+	for _, e := range d.Environments {
+		app.Environments = append(app.Environments, e.Name)
 	}
 	return app
+}
+
+// artifact finds an artifact by its name.
+func (d Delivery) artifact(name string) (ArtifactSpec, bool) {
+	i := slices.IndexFunc(d.Artifacts, func(a ArtifactSpec) bool { return a.Name == name })
+	if i < 0 {
+		return ArtifactSpec{}, false
+	}
+	return d.Artifacts[i], true
 }
 
 // Environment finds an environment by its name.
@@ -180,14 +134,4 @@ func (e Environment) canary() *CanarySpec {
 		return nil
 	}
 	return e.Rollout.Canary
-}
-
-func validSemver(s string) error {
-	_, err := semver.NewConstraint(s)
-	return err
-}
-
-func validRef(s string) bool {
-	return strings.HasPrefix(s, "refs/") && !strings.ContainsAny(s, " \t\x00") && strings.Count(s, "*") <= 1 &&
-		(!strings.Contains(s, "*") || strings.HasSuffix(s, "*"))
 }

@@ -4,8 +4,7 @@ package cd
 // At 100 the base is not listed any more: it is drained and stopped.
 func desired(in input, weight int) Desired {
 	d := Desired{Environment: in.env.Ref, Listen: listen(in.env, in.p.Plan.Listen)}
-	candidate := in.p.Plan.Candidate
-	candidate.Weight = weight
+	candidate := in.p.Plan.running(weight)
 	same := in.base != nil && in.base.Plan.Candidate.Image.Digest == candidate.Image.Digest
 	switch {
 	case in.base == nil && weight > 0, same, weight >= 100:
@@ -14,9 +13,7 @@ func desired(in input, weight int) Desired {
 	case in.base == nil:
 		d.Versions = []Version{candidate}
 	default:
-		b := in.base.Plan.Candidate
-		b.Weight = 100 - weight
-		d.Versions = []Version{b, candidate}
+		d.Versions = []Version{in.base.Plan.running(100 - weight), candidate}
 	}
 	return d
 }
@@ -25,9 +22,7 @@ func desired(in input, weight int) Desired {
 func settled(env EnvironmentRow, base *Promotion, wanted string) Desired {
 	d := Desired{Environment: env.Ref, Listen: listen(env, wanted)}
 	if base != nil {
-		b := base.Plan.Candidate
-		b.Weight = 100
-		d.Versions = []Version{b}
+		d.Versions = []Version{base.Plan.running(100)}
 	}
 	return d
 }

@@ -2,7 +2,6 @@ package cd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,70 +10,6 @@ import (
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/fault"
 )
-
-// Planner compiles what a release starts; it implements bridge.Planner.
-type Planner struct {
-	Reader Reader
-}
-
-// Starts is the promotion into environment, which a trigger asked for, and those into
-// environments that open by themselves and come after nothing.
-func (l Planner) Starts(ctx context.Context, r bridge.Release, environment string) ([]bridge.Start, error) {
-	d, version, err := l.Reader.Delivery(ctx, r.Application, r.Delivery)
-	if err != nil {
-		return nil, err
-	}
-	var out []bridge.Start
-	for _, e := range d.Environments {
-		auto := e.Auto && len(e.After) == 0
-		if e.Name != environment && !auto {
-			continue
-		}
-		plan, err := l.plan(ctx, d, version, r, e, false)
-		if err != nil {
-			return nil, err
-		}
-		body, digest := plan.encode()
-		out = append(out, bridge.Start{Environment: e.Name, Auto: e.Name != environment, Plan: body, Digest: digest})
-	}
-	return out, nil
-}
-
-// OpenStart is the promotion that a start asks for; the store opens it in the transaction
-// that writes the handoff.
-func OpenStart(st bridge.Start, r bridge.Release, h bridge.Handoff) (Promotion, error) {
-	var plan Plan
-	if err := json.Unmarshal(st.Plan, &plan); err != nil {
-		return Promotion{}, fmt.Errorf("read the plan for %s: %w", st.Environment, err)
-	}
-	cause := Cause{Kind: CauseTrigger, Actor: r.Author, Note: "trigger " + h.Trigger, At: h.At}
-	if st.Auto {
-		cause.Kind, cause.Note = CauseAuto, ""
-	}
-	return NewPromotion(plan, r, cause), nil
-}
-
-// plan compiles for what runs in e now.
-func (l Planner) plan(ctx context.Context, d Delivery, version int64, r bridge.Release, e Environment, rollback bool) (Plan, error) {
-	base, err := l.base(ctx, EnvironmentRef{Application: d.Name, Name: e.Name})
-	if err != nil {
-		return Plan{}, err
-	}
-	return compile(d, version, r, e, base, rollback), nil
-}
-
-// base is the release that runs in ref, "" when none does.
-func (l Planner) base(ctx context.Context, ref EnvironmentRef) (string, error) {
-	row, err := l.Reader.Environment(ctx, ref)
-	if fault.Is(err, fault.NotFound) || err == nil && row.Live == 0 {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	live, err := l.Reader.Promotion(ctx, row.Live)
-	return live.Plan.Release, err
-}
 
 // Plan previews the plan that would bring release into environment now.
 func (s *Service) Plan(ctx context.Context, release, environment string) (Plan, error) {
@@ -87,32 +22,40 @@ func (s *Service) preview(ctx context.Context, release, environment string) (Pla
 	if err != nil {
 		return Plan{}, bridge.Release{}, err
 	}
-	d, version, err := s.Store.Delivery(ctx, r.Application, 0)
-	if err != nil {
+	o := order{release: r}
+	if o.delivery, o.version, err = s.Store.Delivery(ctx, r.Application, 0); err != nil {
 		return Plan{}, bridge.Release{}, err
 	}
-	e, ok := d.Environment(environment)
+	e, ok := o.delivery.Environment(environment)
 	if !ok {
 		return Plan{}, bridge.Release{}, noEnvironment(r.Application, environment)
 	}
-	plan, err := Planner{s.Store}.plan(ctx, d, version, r, e, false)
+	plan, err := s.planner().plan(ctx, o, e)
 	return plan, r, err
 }
 
+func (s *Service) planner() Planner { return Planner{Reader: s.Store} }
+
 // Promote asks for release in environment. It bypasses nothing: what may not come yet waits.
 func (s *Service) Promote(ctx context.Context, actor, release, environment, note string) (Promotion, error) {
-	plan, r, err := s.preview(ctx, release, environment)
+	r, err := s.Store.Release(ctx, release)
 	if err != nil {
 		return Promotion{}, err
 	}
-	row, err := s.Store.Environment(ctx, plan.Environment)
+	if environment == "" {
+		return Promotion{}, noEnvironment(r.Application, environment)
+	}
+	starts, err := s.planner().Plan(ctx, bridge.Request{
+		Release: r, Environment: environment, Cause: bridge.Cause{Kind: bridge.ByPerson, Actor: actor, Note: note},
+	})
 	if err != nil {
 		return Promotion{}, err
 	}
-	if plan.Base == r.ID && row.Active == 0 {
-		return Promotion{}, fault.New(fault.Conflict, "%s runs in %s already", r.Version, plan.Environment).WithHint("drawbridge status")
+	p, err := OpenStart(starts[0], bridge.Handoff{At: s.now()})
+	if err != nil {
+		return Promotion{}, err
 	}
-	return s.open(ctx, NewPromotion(plan, r, Cause{Kind: CauseManual, Actor: actor, Note: note, At: s.now()}))
+	return s.open(ctx, p)
 }
 
 func (s *Service) open(ctx context.Context, p Promotion) (Promotion, error) {
@@ -135,20 +78,23 @@ func (s *Service) following(ctx context.Context, p Promotion, now time.Time) ([]
 	if err != nil {
 		return nil, err
 	}
-	d, version, err := s.Store.Delivery(ctx, r.Application, 0)
-	if err != nil {
+	o := order{release: r}
+	if o.delivery, o.version, err = s.Store.Delivery(ctx, r.Application, 0); err != nil {
 		return nil, err
 	}
 	var out []Promotion
-	for _, e := range d.Environments {
+	for _, e := range o.delivery.Environments {
 		if !e.Auto || !slices.Contains(e.After, p.Environment().Name) {
 			continue
 		}
-		plan, err := Planner{s.Store}.plan(ctx, d, version, r, e, false)
+		plan, err := s.planner().plan(ctx, o, e)
+		if fault.Is(err, fault.Conflict) {
+			continue // the delivery asks for an artifact there that the release does not hold
+		}
 		if err != nil {
 			return nil, err
 		}
-		if backwards, err := s.backwards(ctx, plan); err != nil || backwards {
+		if why, err := s.planner().backwards(ctx, plan); err != nil || why != "" {
 			if err != nil {
 				return nil, err
 			}
@@ -159,58 +105,63 @@ func (s *Service) following(ctx context.Context, p Promotion, now time.Time) ([]
 	return out, nil
 }
 
-// backwards reports whether plan would replace a release by an older or a bad one: no
-// automatic cause does that.
-func (s *Service) backwards(ctx context.Context, plan Plan) (bool, error) {
-	bad, err := s.Store.Bad(ctx, plan.Environment, plan.Release)
-	if err != nil || bad || plan.Base == "" {
-		return bad, err
-	}
-	runs, err := s.Store.Release(ctx, plan.Base)
-	if err != nil {
-		return false, err
-	}
-	comes, err := s.Store.Release(ctx, plan.Release)
-	return plan.Base != plan.Release && bridge.Newer(runs, comes), err
-}
-
 // replan ends the promotion and opens its successor on what holds now.
 func (s *Service) replan(ctx context.Context, in input, reason string) error {
-	p := in.p
-	r, err := s.Store.Release(ctx, p.Plan.Release)
-	if err != nil {
-		return err
-	}
-	d, version, err := s.Store.Delivery(ctx, r.Application, 0)
-	if err != nil {
-		return err
-	}
 	c := Change{Action: "promotion.supersede"}
-	if e, ok := d.Environment(p.Environment().Name); ok {
-		v, err := s.Verifier.Verify(ctx, p.Plan.Rule, p.Plan.Candidate.Image.Digest, in.now)
-		if err != nil {
-			return err
-		}
-		r.Snapshot, r.Trust = v.Evidence.Hash(), v.Trust
-		plan, err := Planner{s.Store}.plan(ctx, d, version, r, e, p.Rollback())
-		if err != nil {
-			return err
-		}
-		backwards, err := s.backwards(ctx, plan)
-		if err != nil {
-			return err
-		}
-		if !backwards || !p.Automatic() {
-			n := NewPromotion(plan, r, Cause{})
-			n.Requester, n.Opened, n.Stepped = p.Requester, in.now, in.now
-			n.Causes = slices.Clone(p.Causes)
-			for i := range n.Causes {
-				n.Causes[i].Again = int64(p.ID)
-			}
-			c.Opens = []Promotion{n}
-		}
+	n, why, err := s.successor(ctx, in)
+	if err != nil {
+		return err
+	}
+	if why == "" {
+		c.Opens = []Promotion{n}
+	} else {
+		reason += "; " + why
 	}
 	return s.move(ctx, in, Event{Kind: Supersede, Reason: reason}, c)
+}
+
+// successor is the promotion that takes the place of one whose plan does not hold any more,
+// for the same reasons; why says why there is none.
+func (s *Service) successor(ctx context.Context, in input) (n Promotion, why string, err error) {
+	p := in.p
+	o := order{inputs: p.Plan.Inputs, rollback: p.Rollback()}
+	if o.release, err = s.Store.Release(ctx, p.Plan.Release); err != nil {
+		return n, "", err
+	}
+	if o.rollback {
+		o.version = p.Plan.Delivery // what comes back comes as it ran
+	}
+	if o.delivery, o.version, err = s.Store.Delivery(ctx, o.release.Application, o.version); err != nil {
+		return n, "", err
+	}
+	e, ok := o.delivery.Environment(p.Environment().Name)
+	if !ok {
+		return n, "the delivery has no such environment any more", nil
+	}
+	v, err := s.Verifier.VerifySet(ctx, p.Plan.Rules, p.Plan.Artifacts, in.now)
+	if err != nil {
+		return n, "", err
+	}
+	o.release.Snapshot, o.release.Trust = v.Evidence.Hash(), v.Trust
+	plan, err := s.planner().plan(ctx, o, e)
+	if f := fault.As(err); f != nil && f.Kind == fault.Conflict {
+		return n, f.Message, nil
+	}
+	if err != nil {
+		return n, "", err
+	}
+	if p.Automatic() {
+		if why, err = s.planner().backwards(ctx, plan); err != nil || why != "" {
+			return n, why, err
+		}
+	}
+	n = NewPromotion(plan, o.release, Cause{})
+	n.Requester, n.Opened, n.Stepped = p.Requester, in.now, in.now
+	n.Causes = slices.Clone(p.Causes)
+	for i := range n.Causes {
+		n.Causes[i].Again = int64(p.ID)
+	}
+	return n, "", nil
 }
 
 // queueTimeout is how long a promotion may wait for other environments to finish its release.
@@ -231,12 +182,12 @@ func (s *Service) begin(ctx context.Context, in input) error {
 		return s.Store.Note(ctx, in.p, reason, time.Time{})
 	}
 	if in.p.Automatic() {
-		back, err := s.backwards(ctx, in.p.Plan)
+		why, err := s.planner().backwards(ctx, in.p.Plan)
 		if err != nil {
 			return err
 		}
-		if back {
-			return s.supersede(ctx, in, "what runs in "+in.env.Ref.String()+" is newer, or this release is marked bad there")
+		if why != "" {
+			return s.supersede(ctx, in, why)
 		}
 	}
 	others, err := s.Store.Promotions(ctx, PromotionFilter{Environment: in.env.Ref, Active: true, Limit: 200})

@@ -7,25 +7,28 @@ import (
 
 	"drawbridge/internal/artifact"
 	"drawbridge/internal/bridge"
+	"drawbridge/internal/fault"
 )
 
 // Plan is the frozen list of steps that brings one release into one environment. What
 // a person previews, what is approved by its digest, what runs and what the audit log
 // names is this one value.
 type Plan struct {
-	Environment EnvironmentRef      `json:"environment"`
-	Release     string              `json:"release"`
-	Version     string              `json:"version"`
-	Built       time.Time           `json:"built"`          // signed build-finish time of the release
-	Base        string              `json:"base,omitempty"` // release that runs now; empty means none
-	Delivery    int64               `json:"delivery"`       // version of the delivery
-	Trust       int64               `json:"trust"`          // version of the trust policy that verified the release
-	Snapshot    artifact.Digest     `json:"snapshot"`       // of the evidence
-	Rule        bridge.ArtifactRule `json:"rule"`           // what is proven again before anything moves
-	After       []string            `json:"after,omitempty"`
-	Listen      string              `json:"listen"`
-	Candidate   Version             `json:"candidate"`
-	Steps       []Step              `json:"steps"`
+	Environment EnvironmentRef             `json:"environment"`
+	Release     string                     `json:"release"`
+	Version     string                     `json:"version"`
+	Built       time.Time                  `json:"built"`            // signed build-finish time of the release
+	Base        string                     `json:"base,omitempty"`   // release that runs now; empty means none
+	Delivery    int64                      `json:"delivery"`         // version of the delivery
+	Trust       int64                      `json:"trust"`            // version of the trust policy that verified the release
+	Snapshot    artifact.Digest            `json:"snapshot"`         // of the evidence of all artifacts
+	Artifacts   map[string]artifact.Digest `json:"artifacts"`        // of the release, by name
+	Rules       []bridge.ArtifactRule      `json:"rules"`            // what is proven again of each before anything moves
+	Inputs      map[string]any             `json:"inputs,omitempty"` // a person's, by the schema of a manual trigger
+	After       []string                   `json:"after,omitempty"`
+	Listen      string                     `json:"listen"`
+	Candidate   Version                    `json:"candidate"` // the artifact that the target runs
+	Steps       []Step                     `json:"steps"`
 }
 
 // StepKind says what a step does. Kinds are stored: they are only ever added to.
@@ -76,18 +79,44 @@ const (
 	figuresTimeout = Duration(10 * time.Minute) // for the requests that a pause must see
 )
 
-// compile makes the plan that brings r into e. base is the release that runs there now.
-// A rollback skips approval and canary, never verify.
-func compile(d Delivery, version int64, r bridge.Release, e Environment, base string, rollback bool) Plan {
-	app := d.Application(version)
-	rule := app.Artifacts[0]
-	digest := r.Artifacts[rule.Name]
+// order is what a plan is compiled from.
+type order struct {
+	delivery Delivery
+	version  int64 // of the delivery
+	release  bridge.Release
+	inputs   map[string]any // as takeInputs gave them
+	rollback bool           // skips approval and canary, never verify
+}
+
+// compile makes the plan that does o in e. base is the release that runs there now. A
+// release that lacks what e runs gives a fault of kind Conflict.
+func compile(o order, e Environment, base string) (Plan, error) {
+	r, d := o.release, o.delivery
+	runs := e.Target.artifact()
+	digest, ok := r.Artifacts[runs]
+	if !ok {
+		return Plan{}, fault.New(fault.Conflict, "release %s of %s holds no artifact %q, which %s runs", r.Version, d.Name, runs, e.Name).
+			WithHint("drawbridge release show %s@%s", d.Name, r.Version)
+	}
 	p := Plan{
 		Environment: EnvironmentRef{Application: d.Name, Name: e.Name},
 		Release:     r.ID, Version: r.Version, Built: r.Built, Base: base,
-		Delivery: version, Trust: r.Trust, Snapshot: r.Snapshot, Rule: rule, Listen: e.listen(),
-		Candidate: Version{Release: r.ID, Name: r.Version, Image: rule.Image.WithDigest(digest), Spec: e.Target},
+		Delivery: o.version, Trust: r.Trust, Snapshot: r.Snapshot, Artifacts: r.Artifacts, Inputs: o.inputs, Listen: e.listen(),
 	}
+	for _, rule := range d.Application(o.version).Artifacts {
+		if _, part := r.Artifacts[rule.Name]; !part {
+			continue
+		}
+		p.Rules = append(p.Rules, rule)
+		if rule.Name == runs {
+			p.Candidate = Version{Release: r.ID, Name: r.Version, Image: rule.Image.WithDigest(digest), Spec: e.Target}
+		}
+	}
+	return p.compiled(e, o.rollback), nil
+}
+
+// compiled adds what e asks for on the way.
+func (p Plan) compiled(e Environment, rollback bool) Plan {
 	if !rollback {
 		p.After = e.After
 	}
@@ -101,6 +130,13 @@ func compile(d Delivery, version int64, r bridge.Release, e Environment, base st
 	}
 	p.Steps = append(p.Steps, Step{Kind: StepShift, Weight: 100, Timeout: shiftTimeout})
 	return p
+}
+
+// running is the plan's version as a target runs it with a share of the traffic.
+func (p Plan) running(weight int) Version {
+	v := p.Candidate
+	v.Weight, v.Inputs = weight, inputVariables(p.Inputs)
+	return v
 }
 
 // with adds the steps of a canary.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"drawbridge/internal/artifact"
-	"drawbridge/internal/attest"
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/fault"
 )
@@ -61,28 +60,28 @@ func waits(signal Signal, wake time.Time, format string, args ...any) outcome {
 
 // Verifier proves a release again.
 type Verifier interface {
-	// Verify judges digest by rule with the trust policy that holds now.
-	Verify(ctx context.Context, rule bridge.ArtifactRule, digest artifact.Digest, now time.Time) (bridge.Verdict, error)
+	// VerifySet judges each artifact of a release by its rule with the trust policy that holds now.
+	VerifySet(ctx context.Context, rules []bridge.ArtifactRule, artifacts map[string]artifact.Digest, now time.Time) (bridge.SetVerdict, error)
 }
 
 // verify is the step that proves the evidence with today's trust.
 type verify struct{ verifier Verifier }
 
 func (s verify) run(ctx context.Context, in input) (outcome, error) {
-	v, err := s.verifier.Verify(ctx, in.p.Plan.Rule, in.p.Plan.Candidate.Image.Digest, in.now)
+	plan := in.p.Plan
+	if len(plan.Artifacts) == 0 {
+		return failed("the plan names no artifact that could be proven"), nil
+	}
+	v, err := s.verifier.VerifySet(ctx, plan.Rules, plan.Artifacts, in.now)
 	switch {
 	case err != nil:
 		return outcome{}, err
 	case len(v.Refusals) > 0:
 		return failed("not proven any more: %s", bridge.Reasons(v.Refusals)), nil
-	case v.Evidence.Hash() != in.p.Plan.Snapshot:
-		return outcome{result: stepOutdated, reason: "the evidence is not what the plan was made on: " + changed(v.Evidence)}, nil
+	case v.Evidence.Hash() != plan.Snapshot:
+		return outcome{result: stepOutdated, reason: fmt.Sprintf("the evidence is not what the plan was made on: %d attestations now", v.Evidence.Count())}, nil
 	}
-	return done("%d attestations verified with trust policy %d", len(v.Evidence.Attestations), v.Trust), nil
-}
-
-func changed(e attest.Evidence) string {
-	return fmt.Sprintf("%d attestations now", len(e.Attestations))
+	return done("%d attestations verified with trust policy %d", v.Evidence.Count(), v.Trust), nil
 }
 
 // approve is the step that waits for people.

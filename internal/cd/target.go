@@ -61,6 +61,7 @@ type Version struct {
 	Image   artifact.Reference // by digest
 	Weight  int                // percent of the traffic; the weights of a Desired add up to 100, or are all 0
 	Spec    TargetSpec         // as the release's delivery version says
+	Inputs  map[string]string  `json:"-"` // variables that a person's inputs give, "INPUT_REGION"; a plan keeps the inputs themselves
 }
 
 // TargetSpec says how an environment runs a version: exactly one field is set.
@@ -68,12 +69,20 @@ type TargetSpec struct {
 	Process *ProcessSpec `json:"process,omitempty"`
 }
 
+// artifact is the name of the artifact that runs; "" for a target of no kind.
+func (t TargetSpec) artifact() string {
+	if t.Process == nil {
+		return ""
+	}
+	return t.Process.Artifact
+}
+
 // ProcessSpec runs a version as supervised, sandboxed processes on the server's machine.
 type ProcessSpec struct {
 	Artifact string            `json:"artifact" jsonschema:"description=The name of the artifact to run."`
 	Command  []string          `json:"command,omitempty" jsonschema:"description=Program and arguments, relative to the image's root; omitted: the image's entrypoint."`
 	Listen   string            `json:"listen,omitempty" jsonschema:"description=The environment's stable address; port 0 picks one once.,default=127.0.0.1:0"`
-	Env      map[string]string `json:"env,omitempty" jsonschema:"description=Environment variables; PORT, VERSION, DIGEST and ENVIRONMENT are set by the server."`
+	Env      map[string]string `json:"env,omitempty" jsonschema:"description=Environment variables; PORT\\, VERSION\\, DIGEST\\, ENVIRONMENT and INPUT_… are set by the server."`
 	Health   *HealthSpec       `json:"health,omitempty" jsonschema:"description=How to tell that a version works; omitted: it accepts connections on its port."`
 }
 

@@ -45,6 +45,9 @@ func (f *File) check(n ast.Node, t reflect.Type, path string, depth int) error {
 		}
 		return nil
 	case reflect.Map:
+		if t == reflect.TypeFor[map[string]any]() {
+			return f.free(n, path, depth)
+		}
 		m, ok := asMapping(n)
 		if !ok {
 			return f.fault(n, "%s must be a mapping", name(path))
@@ -58,6 +61,48 @@ func (f *File) check(n ast.Node, t reflect.Type, path string, depth int) error {
 	default:
 		return f.scalar(n, path)
 	}
+}
+
+// free walks a document of somebody else's shape, such as a JSON Schema: a mapping that
+// holds anything, but no key twice, and not too deep.
+func (f *File) free(n ast.Node, path string, depth int) error {
+	m, ok := asMapping(n)
+	if !ok {
+		return f.fault(n, "%s must be a mapping", name(path))
+	}
+	return f.freeMapping(m, path, depth)
+}
+
+func (f *File) freeMapping(m []*ast.MappingValueNode, path string, depth int) error {
+	seen := map[string]bool{}
+	for _, v := range m {
+		key := strings.Trim(v.Key.String(), `"'`)
+		if seen[key] {
+			return f.fault(v.Key, "key %q stands twice", key)
+		}
+		seen[key] = true
+		if err := f.freeValue(v.Value, join(path, key), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *File) freeValue(n ast.Node, path string, depth int) error {
+	if depth > maxDepth {
+		return f.fault(n, "the file nests deeper than %d", maxDepth)
+	}
+	if m, ok := asMapping(n); ok {
+		return f.freeMapping(m, path, depth)
+	}
+	if s, ok := n.(*ast.SequenceNode); ok {
+		for _, v := range s.Values {
+			if err := f.freeValue(v, path, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (f *File) checkStruct(n ast.Node, t reflect.Type, path string, depth int) error {

@@ -41,6 +41,9 @@ func check(d cd.Desired) error {
 		if name := badEnv(v.Spec.Process.Env); name != "" {
 			return bad(field+".spec.process.env", "%q cannot be an environment variable", name)
 		}
+		if name := badEnv(v.Inputs); name != "" {
+			return bad(field+".inputs", "%q cannot be an environment variable", name)
+		}
 		seen[identity(v)] = true
 		sum += v.Weight
 	}
@@ -65,7 +68,7 @@ func badEnv(env map[string]string) string {
 func identity(v cd.Version) string {
 	spec := *v.Spec.Process
 	spec.Listen, spec.Artifact = "", ""
-	b, err := json.Marshal([]any{v.Release, v.Name, v.Image.Digest, spec})
+	b, err := json.Marshal([]any{v.Release, v.Name, v.Image.Digest, spec, v.Inputs})
 	if err != nil { // strings, maps of strings and numbers always marshal
 		panic(err)
 	}

@@ -65,7 +65,7 @@ func newVersion(t *Target, env cd.EnvironmentRef, want cd.Version, img *image) (
 }
 
 // environ is the environment of a version without PORT: the image's, then the delivery's,
-// then what the server says, which nothing overrides. Sorted by name.
+// then a person's inputs and what the server says, which nothing overrides. Sorted by name.
 func environ(image []string, env cd.EnvironmentRef, want cd.Version) []string {
 	all := map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	for _, line := range image {
@@ -74,6 +74,7 @@ func environ(image []string, env cd.EnvironmentRef, want cd.Version) []string {
 		}
 	}
 	maps.Copy(all, want.Spec.Process.Env)
+	maps.Copy(all, want.Inputs)
 	all["VERSION"] = want.Name
 	all["DIGEST"] = want.Image.Digest.String()
 	all["ENVIRONMENT"] = env.Name
