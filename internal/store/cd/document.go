@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"drawbridge/internal/artifact"
 	"drawbridge/internal/attest"
@@ -20,7 +22,7 @@ import (
 // kindTrust is the kind of the one document that holds the trust policy.
 const kindTrust = "Trust"
 
-// Newest is cd.Documents'.
+// Newest is cd.Documents'. A document that was dropped has a version and no body.
 func (s *Store) Newest(ctx context.Context, kind, name string) ([]byte, int64, error) {
 	row, err := s.read().NewestDocument(ctx, sqlc.NewestDocumentParams{Kind: kind, Name: name})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -45,13 +47,11 @@ func (s *Store) PutDelivery(ctx context.Context, actor string, d cd.Delivery, bo
 		if err := s.putDocument(ctx, tx, q, cd.KindDelivery, d.Name, version, body, actor); err != nil {
 			return err
 		}
-		if err := q.DropImages(ctx, d.Name); err != nil {
-			return fmt.Errorf("drop images of %s: %w", d.Name, err)
+		if err := concern(ctx, q, d.Application(version)); err != nil {
+			return err
 		}
-		for _, a := range d.Application(version).Artifacts {
-			if err := q.InsertImage(ctx, sqlc.InsertImageParams{Image: a.Image.Name(), Application: d.Name}); err != nil {
-				return fmt.Errorf("insert image of %s: %w", d.Name, err)
-			}
+		if err := setClocks(ctx, tx, q, d.Name, d.Application(version).Clocks(s.db.Now())); err != nil {
+			return err
 		}
 		for i, e := range d.Environments {
 			if err := q.PutEnvironment(ctx, sqlc.PutEnvironmentParams{Application: d.Name, Name: e.Name, Place: int64(i)}); err != nil {
@@ -61,6 +61,80 @@ func (s *Store) PutDelivery(ctx context.Context, actor string, d cd.Delivery, bo
 		return nil
 	})
 	return version, err
+}
+
+// concern keeps the keys by which facts find an application.
+func concern(ctx context.Context, q *sqlc.Queries, app bridge.Application) error {
+	if err := q.DropConcerns(ctx, app.Name); err != nil {
+		return fmt.Errorf("drop the keys of %s: %w", app.Name, err)
+	}
+	for _, k := range app.Keys() {
+		if err := q.InsertConcern(ctx, sqlc.InsertConcernParams{Key: key(k), Application: app.Name}); err != nil {
+			return fmt.Errorf("insert a key of %s: %w", app.Name, err)
+		}
+	}
+	return nil
+}
+
+// Document is one document in its newest version.
+type Document struct {
+	Name    string
+	Version int64
+	Body    []byte // as it was applied
+}
+
+// Documents lists the documents of a kind after a name, sorted, at most limit (50 for 0).
+// What was dropped is not among them.
+func (s *Store) Documents(ctx context.Context, kind, after string, limit int) ([]Document, error) {
+	rows, err := s.read().Documents(ctx, sqlc.DocumentsParams{Kind: kind, After: after, Page: page(limit)})
+	if err != nil {
+		return nil, store.Fault(err)
+	}
+	out := make([]Document, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, Document{Name: row.Name, Version: row.Version, Body: row.Body})
+	}
+	return out, nil
+}
+
+// PutDocument keeps the next version of a Receiver, a Policy or a Workload, as it was
+// applied, and returns its number. It gives a fault of kind Conflict when was is no longer
+// the newest version. What the body says is checked by the caller.
+func (s *Store) PutDocument(ctx context.Context, actor, kind, name string, body []byte, was int64) (int64, error) {
+	switch {
+	case kind != bridge.KindReceiver && kind != bridge.KindPolicy && kind != bridge.KindWorkload:
+		return 0, fmt.Errorf("put document %s: kind %q is not put this way", name, kind)
+	case len(body) == 0:
+		return 0, fault.New(fault.Invalid, "%s %s is empty", kind, name)
+	}
+	version := was + 1
+	err := s.in(ctx, func(ctx context.Context, tx *store.Tx, q *sqlc.Queries) error {
+		return s.putDocument(ctx, tx, q, kind, name, version, body, actor)
+	})
+	return version, err
+}
+
+// DropDocument takes a Receiver, a Policy or a Workload out of use, a receiver's secrets
+// with it. Its versions stay. NotFound when there is none.
+func (s *Store) DropDocument(ctx context.Context, actor, kind, name string) error {
+	if kind == cd.KindDelivery || kind == kindTrust {
+		return fmt.Errorf("drop document %s: kind %q cannot be dropped", name, kind)
+	}
+	return s.in(ctx, func(ctx context.Context, tx *store.Tx, q *sqlc.Queries) error {
+		row, err := q.NewestDocument(ctx, sqlc.NewestDocumentParams{Kind: kind, Name: name})
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("read the newest %s %s: %w", kind, name, err)
+		}
+		if len(row.Body) == 0 {
+			return fault.New(fault.NotFound, "there is no %s %q", strings.ToLower(kind), name).WithHint("drawbridge %s list", strings.ToLower(kind))
+		}
+		if kind == bridge.KindReceiver {
+			if err := q.DropAllReceiverSecrets(ctx, name); err != nil {
+				return fmt.Errorf("drop the secrets of receiver %s: %w", name, err)
+			}
+		}
+		return s.putDocument(ctx, tx, q, kind, name, row.Version+1, []byte{}, actor)
+	})
 }
 
 // putDocument inserts one version; the primary key lets only one writer have it.
@@ -79,11 +153,11 @@ func (s *Store) putDocument(ctx context.Context, tx *store.Tx, q *sqlc.Queries, 
 	if n == 0 { // another replica wrote it in this instant: its row is not to be seen in here
 		return fault.New(fault.Conflict, "%s %s has version %d meanwhile", kind, name, version).WithHint("apply it again")
 	}
-	action := "delivery.apply"
-	if kind == kindTrust {
-		action = "trust.apply"
+	noun := strings.ToLower(kind)
+	e := entry(actor, noun+".apply", noun+"/"+name)
+	if len(body) == 0 {
+		e.Action = noun + ".remove"
 	}
-	e := entry(actor, action, action[:len(action)-len(".apply")]+"/"+name)
 	if kind == cd.KindDelivery {
 		e.Application = name
 	}
@@ -143,12 +217,18 @@ func (s *Store) Applications(ctx context.Context, after string, limit int) ([]st
 	return names, store.Fault(err)
 }
 
-// Concerned is bridge.Record's.
-func (s *Store) Concerned(ctx context.Context, image artifact.Reference) ([]bridge.Application, error) {
-	names, err := s.read().Concerned(ctx, image.Name())
-	if err != nil {
-		return nil, store.Fault(err)
+// Concerned is bridge.EventRecord's.
+func (s *Store) Concerned(ctx context.Context, keys []string) ([]bridge.Application, error) {
+	var names []string
+	for _, k := range keys {
+		list, err := s.read().Concerned(ctx, key(k))
+		if err != nil {
+			return nil, store.Fault(err)
+		}
+		names = append(names, list...)
 	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	apps := make([]bridge.Application, 0, len(names))
 	for _, n := range names {
 		d, version, err := s.Delivery(ctx, n, 0)

@@ -2,6 +2,8 @@ package cd
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -54,6 +56,38 @@ func (s *Store) byPrefix(ctx context.Context, prefix string) (bridge.Release, er
 		return bridge.Release{}, fault.New(fault.Invalid, "more than one release begins with %q", prefix).WithHint("write more digits")
 	}
 	return unmarshal[bridge.Release](list[0], "release")
+}
+
+// ReleaseBy is bridge.ReleaseRecord's.
+func (s *Store) ReleaseBy(ctx context.Context, application, idOrVersion string) (bridge.Release, error) {
+	if len(idOrVersion) == 64 {
+		body, err := s.read().ReleaseIn(ctx, sqlc.ReleaseInParams{ID: clean(idOrVersion), Application: application})
+		if !errors.Is(err, sql.ErrNoRows) {
+			return releaseOrNone(body, err)
+		}
+	}
+	return releaseOrNone(s.read().ReleaseByVersion(ctx, sqlc.ReleaseByVersionParams{Application: application, Version: clean(idOrVersion)}))
+}
+
+// ReleaseOf is bridge.ReleaseRecord's.
+func (s *Store) ReleaseOf(ctx context.Context, application, commit string) (bridge.Release, error) {
+	return releaseOrNone(s.read().ReleaseOf(ctx, sqlc.ReleaseOfParams{Application: application, SourceCommit: clean(commit)}))
+}
+
+// Runs is bridge.ReleaseRecord's.
+func (s *Store) Runs(ctx context.Context, application, environment string) (bridge.Release, error) {
+	return releaseOrNone(s.read().Runs(ctx, sqlc.RunsParams{Application: application, Name: environment}))
+}
+
+// releaseOrNone reads a row; none is the zero value.
+func releaseOrNone(body string, err error) (bridge.Release, error) {
+	if errors.Is(err, sql.ErrNoRows) {
+		return bridge.Release{}, nil
+	}
+	if err != nil {
+		return bridge.Release{}, store.Fault(err)
+	}
+	return unmarshal[bridge.Release](body, "release")
 }
 
 // ReleaseFilter picks releases; zero fields pick all.

@@ -1,6 +1,10 @@
 // Package cd keeps the bridge's and the CD plane's rows in cd.db: documents, events,
-// handoffs, releases, environments, promotions. It implements bridge.Ledger,
-// bridge.TrustStore, cd.Store and cd.Documents over internal/store.
+// handoffs, releases, clocks, environments, promotions. It implements bridge.Ledger,
+// bridge.Clocks, bridge.TrustStore, cd.Store and cd.Documents over internal/store.
+//
+// Deliveries of senders that arrive at once are kept in one transaction. Text from outside
+// that no database takes (NUL, not UTF-8) is kept with U+FFFD in its place, and in keys by
+// its digest, so that nothing is lost for its sake.
 //
 // Each change is one transaction that holds the rows, the audit entries and the tasks that
 // follow. The tasks are named by the constants below; internal/app hands them to the planes.
@@ -24,6 +28,8 @@ import (
 // Names of the tasks that this store enqueues.
 const (
 	TaskEvent     = "event.process"  // ID is the event's
+	TaskHandoff   = "handoff.look"   // ID is the handoff's, which waits
+	TaskClock     = "clock.ring"     // ID and Version are the clock's
 	TaskPromotion = "promotion.work" // ID and Version are the promotion's
 )
 
@@ -34,7 +40,11 @@ const pageMax = 200
 var files embed.FS
 
 // Store is the CD plane's database. It is safe for concurrent use.
-type Store struct{ db *store.DB }
+type Store struct {
+	db     *store.DB
+	inbox  inbox
+	rawMax int64 // bytes of deliveries as they arrived
+}
 
 // Migrations are the plane's schema, for store.Config.
 func Migrations() fs.FS {
@@ -52,7 +62,7 @@ func Open(ctx context.Context, cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db}, nil
+	return &Store{db: db, rawMax: rawMax}, nil
 }
 
 // DB is the engine below: for the queue, tokens and the audit log.

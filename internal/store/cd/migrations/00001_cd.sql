@@ -1,18 +1,27 @@
 -- +goose Up
-CREATE TABLE document (                     -- versioned files that admins apply: deliveries, trust
-    kind    text   NOT NULL CHECK (kind IN ('Delivery', 'Trust')),
+CREATE TABLE document (                     -- versioned files that admins apply
+    kind    text   NOT NULL CHECK (kind IN ('Delivery', 'Trust', 'Receiver', 'Policy', 'Workload')),
     name    text   NOT NULL,
     version bigint NOT NULL CHECK (version > 0),
-    body    bytea  NOT NULL,                -- as it was applied
+    body    bytea  NOT NULL,                -- as it was applied; empty: dropped
     actor   text   NOT NULL,
     at_ms   bigint NOT NULL,
     PRIMARY KEY (kind, name, version)
 );
-CREATE TABLE image (                        -- which application an image's repository concerns
-    image       text NOT NULL,
-    application text NOT NULL,
-    PRIMARY KEY (image, application)
+CREATE TABLE receiver_secret (              -- sealed before they come here
+    id       bigint NOT NULL PRIMARY KEY,
+    name     text   NOT NULL,               -- the receiver's
+    sealed   bytea  NOT NULL,
+    made_ms  bigint NOT NULL,
+    until_ms bigint NOT NULL                -- 0: the present one; else an older one, valid until then
 );
+CREATE INDEX receiver_secret_name ON receiver_secret (name);
+CREATE TABLE concern (                      -- which applications a fact concerns, by its keys
+    key         text NOT NULL,
+    application text NOT NULL,
+    PRIMARY KEY (key, application)
+);
+CREATE INDEX concern_application ON concern (application);
 CREATE TABLE environment (
     application text   NOT NULL,
     name        text   NOT NULL,
@@ -22,37 +31,89 @@ CREATE TABLE environment (
     active      bigint NOT NULL,            -- promotion that holds the environment; 0 means none
     PRIMARY KEY (application, name)
 );
-CREATE TABLE event (
-    id          bigint NOT NULL PRIMARY KEY,
-    source      text   NOT NULL,
-    event_id    text   NOT NULL,            -- CloudEvents id: kept once per source
-    state       text   NOT NULL CHECK (state IN ('received', 'processed')),
-    sender      text   NOT NULL,
-    body        text   NOT NULL,            -- what it says, as JSON
-    received_ms bigint NOT NULL,
-    UNIQUE (source, event_id)
+CREATE TABLE event (                        -- one fact of a delivery of a sender
+    id           bigint NOT NULL PRIMARY KEY,
+    receiver     text   NOT NULL,
+    sender       text   NOT NULL,
+    event_key    text   NOT NULL,           -- the sender's id of its delivery, or the digest of its body
+    part         bigint NOT NULL CHECK (part >= 0),
+    state        text   NOT NULL CHECK (state IN ('received', 'processed', 'dead')),
+    applications text   NOT NULL,           -- JSON array of those that it may concern; '': all
+    image        text   NOT NULL,           -- repository of the artifact that it tells of; '': none
+    body         text   NOT NULL,           -- the fact as JSON
+    reason       text   NOT NULL,
+    attempts     bigint NOT NULL,           -- tries that failed
+    received_ms  bigint NOT NULL,
+    UNIQUE (receiver, sender, event_key, part)
+);
+CREATE INDEX event_state ON event (state, id) WHERE state <> 'processed';
+CREATE INDEX event_image ON event (image, id) WHERE image <> '';
+CREATE TABLE event_raw (                    -- deliveries as they arrived, for a while
+    event       bigint NOT NULL PRIMARY KEY, -- the first part
+    headers     text   NOT NULL,            -- JSON object
+    body        bytea  NOT NULL,
+    upto        bigint NOT NULL,            -- bytes that were ever kept, with this one: grows with event
+    received_ms bigint NOT NULL
 );
 CREATE TABLE release (
-    id          text   NOT NULL PRIMARY KEY,
-    application text   NOT NULL,
-    version     text   NOT NULL,
-    body        text   NOT NULL,            -- the release as JSON, with the verified evidence
-    accepted_ms bigint NOT NULL,
-    UNIQUE (application, version)           -- a version names one digest for ever
+    id            text   NOT NULL PRIMARY KEY,
+    application   text   NOT NULL,
+    version       text   NOT NULL,
+    source_commit text   NOT NULL,          -- that its provenance names; '': none
+    body          text   NOT NULL,          -- the release as JSON, with the verified evidence
+    accepted_ms   bigint NOT NULL,
+    UNIQUE (application, version)           -- a version names one set of digests for ever
 );
 CREATE INDEX release_accepted ON release (accepted_ms);
+CREATE INDEX release_commit ON release (application, source_commit) WHERE source_commit <> '';
 CREATE TABLE handoff (
     id          bigint NOT NULL PRIMARY KEY,
     event       bigint NOT NULL REFERENCES event (id),
     application text   NOT NULL,
-    trigger_by  text   NOT NULL,
-    state       text   NOT NULL CHECK (state IN ('accepted', 'refused', 'ignored')),
-    release     text   NOT NULL,            -- '' unless a release is known
+    trigger_by  text   NOT NULL,            -- '': a person who needs none
+    state       text   NOT NULL CHECK (state IN ('waiting', 'accepted', 'refused', 'ignored')),
+    release     text   NOT NULL,            -- '' unless one release is known
+    once        text   NOT NULL,            -- the trigger accepts once under it; '': no bound
     body        text   NOT NULL,            -- the handoff as JSON
     at_ms       bigint NOT NULL,
+    look_ms     bigint NOT NULL,            -- of a waiting one: when it is looked at again; else 0
     UNIQUE (event, application, trigger_by)
 );
-CREATE UNIQUE INDEX handoff_accepted ON handoff (application, trigger_by, release) WHERE state = 'accepted';
+CREATE UNIQUE INDEX handoff_once ON handoff (application, trigger_by, once) WHERE state = 'accepted' AND once <> '';
+CREATE INDEX handoff_waiting ON handoff (application, id) WHERE state = 'waiting';
+CREATE INDEX handoff_trigger ON handoff (application, trigger_by, id);
+CREATE INDEX handoff_accepted ON handoff (application, trigger_by, at_ms) WHERE state = 'accepted';
+CREATE TABLE trigger_state (                -- triggers that are paused
+    application text   NOT NULL,
+    trigger_by  text   NOT NULL,
+    paused_by   text   NOT NULL,
+    reason      text   NOT NULL,
+    at_ms       bigint NOT NULL,
+    PRIMARY KEY (application, trigger_by)
+);
+CREATE TABLE expectation (                  -- what Git repositories state, per environment
+    application text   NOT NULL,
+    environment text   NOT NULL,
+    trigger_by  text   NOT NULL,
+    body        text   NOT NULL,            -- the expectation as JSON
+    at_ms       bigint NOT NULL,
+    PRIMARY KEY (application, environment)
+);
+CREATE TABLE clock (                        -- when something of an application is due
+    id          bigint NOT NULL PRIMARY KEY,
+    application text   NOT NULL,
+    name        text   NOT NULL,
+    kind        text   NOT NULL CHECK (kind IN ('schedule', 'registry', 'git')),
+    spec        text   NOT NULL,            -- what it was set by
+    next_ms     bigint NOT NULL,            -- 0: never
+    last_ms     bigint NOT NULL,            -- 0: it has not rung
+    failures    bigint NOT NULL,            -- in a row
+    reason      text   NOT NULL,
+    state       text   NOT NULL,            -- what was seen before, as JSON; '': nothing
+    version     bigint NOT NULL,            -- fence: every change is a compare-and-set on it
+    UNIQUE (application, kind, name)
+);
+CREATE INDEX clock_next ON clock (next_ms) WHERE next_ms > 0;
 CREATE TABLE promotion (
     id          bigint NOT NULL PRIMARY KEY,
     application text   NOT NULL,
@@ -91,9 +152,14 @@ CREATE TABLE bad (                          -- releases that were undone or left
 DROP TABLE bad;
 DROP TABLE decision;
 DROP TABLE promotion;
+DROP TABLE clock;
+DROP TABLE expectation;
+DROP TABLE trigger_state;
 DROP TABLE handoff;
 DROP TABLE release;
+DROP TABLE event_raw;
 DROP TABLE event;
 DROP TABLE environment;
-DROP TABLE image;
+DROP TABLE concern;
+DROP TABLE receiver_secret;
 DROP TABLE document;

@@ -10,11 +10,11 @@ import (
 )
 
 const concerned = `-- name: Concerned :many
-SELECT application FROM image WHERE image = $1 ORDER BY application
+SELECT application FROM concern WHERE key = $1
 `
 
-func (q *Queries) Concerned(ctx context.Context, image string) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, concerned, image)
+func (q *Queries) Concerned(ctx context.Context, key string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, concerned, key)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,9 @@ func (q *Queries) Document(ctx context.Context, arg DocumentParams) (DocumentRow
 }
 
 const documentNames = `-- name: DocumentNames :many
-SELECT DISTINCT name FROM document WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT d.name FROM document d WHERE d.kind = $1 AND d.name > $2 AND length(d.body) > 0
+  AND d.version = (SELECT max(n.version) FROM document n WHERE n.kind = d.kind AND n.name = d.name)
+ORDER BY d.name LIMIT $3
 `
 
 type DocumentNamesParams struct {
@@ -91,12 +93,104 @@ func (q *Queries) DocumentNames(ctx context.Context, arg DocumentNamesParams) ([
 	return items, nil
 }
 
-const dropImages = `-- name: DropImages :exec
-DELETE FROM image WHERE application = $1
+const documents = `-- name: Documents :many
+SELECT d.name, d.version, d.body FROM document d WHERE d.kind = $1 AND d.name > $2 AND length(d.body) > 0
+  AND d.version = (SELECT max(n.version) FROM document n WHERE n.kind = d.kind AND n.name = d.name)
+ORDER BY d.name LIMIT $3
 `
 
-func (q *Queries) DropImages(ctx context.Context, application string) error {
-	_, err := q.db.ExecContext(ctx, dropImages, application)
+type DocumentsParams struct {
+	Kind  string
+	After string
+	Page  int32
+}
+
+type DocumentsRow struct {
+	Name    string
+	Version int64
+	Body    []byte
+}
+
+func (q *Queries) Documents(ctx context.Context, arg DocumentsParams) ([]DocumentsRow, error) {
+	rows, err := q.db.QueryContext(ctx, documents, arg.Kind, arg.After, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DocumentsRow{}
+	for rows.Next() {
+		var i DocumentsRow
+		if err := rows.Scan(&i.Name, &i.Version, &i.Body); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const dropAllReceiverSecrets = `-- name: DropAllReceiverSecrets :exec
+DELETE FROM receiver_secret WHERE name = $1
+`
+
+func (q *Queries) DropAllReceiverSecrets(ctx context.Context, name string) error {
+	_, err := q.db.ExecContext(ctx, dropAllReceiverSecrets, name)
+	return err
+}
+
+const dropConcerns = `-- name: DropConcerns :exec
+DELETE FROM concern WHERE application = $1
+`
+
+func (q *Queries) DropConcerns(ctx context.Context, application string) error {
+	_, err := q.db.ExecContext(ctx, dropConcerns, application)
+	return err
+}
+
+const dropReceiverSecrets = `-- name: DropReceiverSecrets :exec
+DELETE FROM receiver_secret WHERE name = $1 AND until_ms > 0 AND until_ms <= $2
+`
+
+type DropReceiverSecretsParams struct {
+	Name  string
+	NowMs int64
+}
+
+func (q *Queries) DropReceiverSecrets(ctx context.Context, arg DropReceiverSecretsParams) error {
+	_, err := q.db.ExecContext(ctx, dropReceiverSecrets, arg.Name, arg.NowMs)
+	return err
+}
+
+const endReceiverSecrets = `-- name: EndReceiverSecrets :exec
+UPDATE receiver_secret SET until_ms = $1 WHERE name = $2 AND until_ms = 0
+`
+
+type EndReceiverSecretsParams struct {
+	UntilMs int64
+	Name    string
+}
+
+func (q *Queries) EndReceiverSecrets(ctx context.Context, arg EndReceiverSecretsParams) error {
+	_, err := q.db.ExecContext(ctx, endReceiverSecrets, arg.UntilMs, arg.Name)
+	return err
+}
+
+const insertConcern = `-- name: InsertConcern :exec
+INSERT INTO concern (key, application) VALUES ($1, $2) ON CONFLICT DO NOTHING
+`
+
+type InsertConcernParams struct {
+	Key         string
+	Application string
+}
+
+func (q *Queries) InsertConcern(ctx context.Context, arg InsertConcernParams) error {
+	_, err := q.db.ExecContext(ctx, insertConcern, arg.Key, arg.Application)
 	return err
 }
 
@@ -129,17 +223,24 @@ func (q *Queries) InsertDocument(ctx context.Context, arg InsertDocumentParams) 
 	return result.RowsAffected()
 }
 
-const insertImage = `-- name: InsertImage :exec
-INSERT INTO image (image, application) VALUES ($1, $2) ON CONFLICT DO NOTHING
+const insertReceiverSecret = `-- name: InsertReceiverSecret :exec
+INSERT INTO receiver_secret (id, name, sealed, made_ms, until_ms) VALUES ($1, $2, $3, $4, 0)
 `
 
-type InsertImageParams struct {
-	Image       string
-	Application string
+type InsertReceiverSecretParams struct {
+	ID     int64
+	Name   string
+	Sealed []byte
+	MadeMs int64
 }
 
-func (q *Queries) InsertImage(ctx context.Context, arg InsertImageParams) error {
-	_, err := q.db.ExecContext(ctx, insertImage, arg.Image, arg.Application)
+func (q *Queries) InsertReceiverSecret(ctx context.Context, arg InsertReceiverSecretParams) error {
+	_, err := q.db.ExecContext(ctx, insertReceiverSecret,
+		arg.ID,
+		arg.Name,
+		arg.Sealed,
+		arg.MadeMs,
+	)
 	return err
 }
 
@@ -162,4 +263,36 @@ func (q *Queries) NewestDocument(ctx context.Context, arg NewestDocumentParams) 
 	var i NewestDocumentRow
 	err := row.Scan(&i.Version, &i.Body)
 	return i, err
+}
+
+const receiverSecrets = `-- name: ReceiverSecrets :many
+SELECT sealed FROM receiver_secret WHERE name = $1 AND (until_ms = 0 OR until_ms > $2) ORDER BY id DESC
+`
+
+type ReceiverSecretsParams struct {
+	Name  string
+	NowMs int64
+}
+
+func (q *Queries) ReceiverSecrets(ctx context.Context, arg ReceiverSecretsParams) ([][]byte, error) {
+	rows, err := q.db.QueryContext(ctx, receiverSecrets, arg.Name, arg.NowMs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := [][]byte{}
+	for rows.Next() {
+		var sealed []byte
+		if err := rows.Scan(&sealed); err != nil {
+			return nil, err
+		}
+		items = append(items, sealed)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -12,6 +12,25 @@ type Bad struct {
 	AtMs        int64
 }
 
+type Clock struct {
+	ID          int64
+	Application string
+	Name        string
+	Kind        string
+	Spec        string
+	NextMs      int64
+	LastMs      int64
+	Failures    int64
+	Reason      string
+	State       string
+	Version     int64
+}
+
+type Concern struct {
+	Key         string
+	Application string
+}
+
 type Decision struct {
 	Promotion int64
 	Actor     string
@@ -40,13 +59,34 @@ type Environment struct {
 }
 
 type Event struct {
-	ID         int64
-	Source     string
-	EventID    string
-	State      string
-	Sender     string
-	Body       string
+	ID           int64
+	Receiver     string
+	Sender       string
+	EventKey     string
+	Part         int64
+	State        string
+	Applications string
+	Image        string
+	Body         string
+	Reason       string
+	Attempts     int64
+	ReceivedMs   int64
+}
+
+type EventRaw struct {
+	Event      int64
+	Headers    string
+	Body       []byte
+	Upto       int64
 	ReceivedMs int64
+}
+
+type Expectation struct {
+	Application string
+	Environment string
+	TriggerBy   string
+	Body        string
+	AtMs        int64
 }
 
 type Handoff struct {
@@ -56,13 +96,10 @@ type Handoff struct {
 	TriggerBy   string
 	State       string
 	Release     string
+	Once        string
 	Body        string
 	AtMs        int64
-}
-
-type Image struct {
-	Image       string
-	Application string
+	LookMs      int64
 }
 
 type Promotion struct {
@@ -80,10 +117,27 @@ type Promotion struct {
 	Body        string
 }
 
+type ReceiverSecret struct {
+	ID      int64
+	Name    string
+	Sealed  []byte
+	MadeMs  int64
+	UntilMs int64
+}
+
 type Release struct {
-	ID          string
+	ID           string
+	Application  string
+	Version      string
+	SourceCommit string
+	Body         string
+	AcceptedMs   int64
+}
+
+type TriggerState struct {
 	Application string
-	Version     string
-	Body        string
-	AcceptedMs  int64
+	TriggerBy   string
+	PausedBy    string
+	Reason      string
+	AtMs        int64
 }
