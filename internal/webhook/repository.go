@@ -46,7 +46,6 @@ func NormalRepository(s string) string {
 	host := strings.ToLower(u.Host)
 	switch u.Scheme {
 	case "https":
-		host = strings.TrimSuffix(host, ":443")
 	case "http":
 		host = strings.TrimSuffix(host, ":80")
 	case "ssh", "git", "git+ssh", "ssh+git": // their ports say nothing of the port for https
@@ -56,11 +55,12 @@ func NormalRepository(s string) string {
 	default:
 		return ""
 	}
+	host = strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":")
 	p := repositoryPath(u.EscapedPath())
 	if p == "" || p == "/" {
 		return ""
 	}
-	if out := "https://" + strings.TrimSuffix(host, ":") + p; len(out) <= maxAddress {
+	if out := "https://" + host + p; len(out) <= maxAddress {
 		return out
 	}
 	return ""
