@@ -26,13 +26,13 @@ var commitID = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 // gives "". NormalRepository of its own result changes nothing.
 func NormalRepository(s string) string {
 	s = strings.TrimSpace(s)
-	if s == "" || s[0] == '-' || len(s) > maxAddress || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
+	if s == "" || len(s) > maxAddress || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
 		return ""
 	}
 	if !strings.Contains(s, "://") {
 		host, rest, ok := strings.Cut(s, ":")
 		if !ok {
-			return strings.TrimPrefix(repositoryPath(s), "/")
+			return ownName(s)
 		}
 		if strings.Contains(host, "/") || strings.HasPrefix(rest, "//") || strings.HasPrefix(rest, ":") {
 			return "" // the last is a remote helper of git's, "ext::command"
@@ -64,6 +64,15 @@ func NormalRepository(s string) string {
 		return out
 	}
 	return ""
+}
+
+// ownName is a name on this server. One that a program could take for an option is none.
+func ownName(s string) string {
+	name := strings.TrimPrefix(repositoryPath(s), "/")
+	if strings.HasPrefix(name, "-") {
+		return ""
+	}
+	return name
 }
 
 // repositoryPath is p with one slash before it, none behind it and no ".git".
