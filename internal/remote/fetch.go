@@ -35,6 +35,9 @@ func (l *link) fetch(ctx context.Context, q request, take func(io.Reader) error)
 	}
 	m := l.newer(q)
 	if !l.two {
+		if len(l.can) == 0 {
+			return answer{}, fault.New(fault.NotFound, "the repository at %s is empty", l.host)
+		}
 		if _, ok := l.can["side-band-64k"]; !ok {
 			return answer{}, fault.New(fault.Unavailable, "%s speaks too old a protocol of Git", l.host)
 		}
@@ -59,7 +62,7 @@ func (l *link) newer(q request) *message {
 	if format := l.can["object-format"]; format != "" {
 		m.line("object-format=%s", format)
 	}
-	m.WriteString("0001")
+	m.mark(delimiter)
 	m.line("no-progress")
 	m.line("ofs-delta")
 	for _, w := range q.wants {
@@ -77,26 +80,26 @@ func (l *link) newer(q request) *message {
 	if q.done {
 		m.line("done")
 	}
-	m.WriteString("0000")
+	m.mark(flush)
 	return m
 }
 
 // older is a request of versions 0 and 1.
 func (l *link) older(q request, format string) *message {
 	can := func(name string) bool { _, ok := l.can[name]; return ok }
-	abilities := "side-band-64k no-progress"
+	abilities := []string{"side-band-64k", "no-progress"}
 	for _, name := range []string{"ofs-delta", "filter"} {
 		if can(name) {
-			abilities += " " + name
+			abilities = append(abilities, name)
 		}
 	}
 	if can("object-format") {
-		abilities += " object-format=" + format
+		abilities = append(abilities, "object-format="+format)
 	}
 	m := &message{}
 	for i, w := range q.wants {
 		if i == 0 {
-			w += " " + abilities
+			w += " " + strings.Join(abilities, " ")
 		}
 		m.line("want %s", w)
 	}
@@ -106,14 +109,14 @@ func (l *link) older(q request, format string) *message {
 	if q.filter != "" && can("filter") {
 		m.line("filter %s", q.filter)
 	}
-	m.WriteString("0000")
+	m.mark(flush)
 	if q.have != "" {
 		m.line("have %s", q.have)
 	}
 	if q.done {
 		m.line("done")
 	} else {
-		m.WriteString("0000")
+		m.mark(flush)
 	}
 	return m
 }

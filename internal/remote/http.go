@@ -141,7 +141,7 @@ func (r *Remote) discover(ctx context.Context, base string) (*link, error) {
 
 // post sends one request of the protocol and hands the answer's packets to read.
 func (l *link) post(ctx context.Context, m *message, limit int64, read func(*packets) error) error {
-	resp, err := l.remote.ask(ctx, http.MethodPost, l.base+"/"+service, m.Bytes(), "application/x-"+service+"-result")
+	resp, err := l.remote.ask(ctx, http.MethodPost, l.base+"/"+service, m.b.Bytes(), "application/x-"+service+"-result")
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"drawbridge/internal/fault"
@@ -183,8 +184,8 @@ func (m *mirror) add(ctx context.Context, pack io.Reader) error {
 	source := &remembering{inner: pack}
 	limit := strconv.FormatInt(m.remote.options.MaxFetch, 10)
 	_, err := m.git(ctx, source, "index-pack", "--stdin", "--threads=1", "--max-input-size="+limit)
-	if source.err != nil && !errors.Is(source.err, io.EOF) {
-		err = source.err // what went wrong on the way is why git complained
+	if cause := source.failed(); cause != nil {
+		err = cause // what went wrong on the way is why git complained
 	}
 	if err == nil || fault.As(err) != nil || ctx.Err() != nil {
 		return errors.Join(err, m.sweep(err))
@@ -244,17 +245,26 @@ func (c *capped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// remembering keeps the error that ended a stream.
+// remembering keeps the error that ended a stream. Git may be gone while it is still read.
 type remembering struct {
 	inner io.Reader
+	mu    sync.Mutex
 	err   error
 }
 
 // Read implements io.Reader.
 func (r *remembering) Read(p []byte) (int, error) {
 	n, err := r.inner.Read(p)
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.err = err
 	}
 	return n, err
+}
+
+func (r *remembering) failed() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
 }

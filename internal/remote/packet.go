@@ -79,12 +79,15 @@ type refusal struct{ message string }
 func (r *refusal) Error() string { return r.message }
 
 // message writes pkt-lines.
-type message struct{ bytes.Buffer }
+type message struct{ b bytes.Buffer }
 
 func (m *message) line(format string, args ...any) {
 	text := fmt.Sprintf(format, args...) + "\n"
-	fmt.Fprintf(m, "%04x%s", len(text)+4, text)
+	fmt.Fprintf(&m.b, "%04x%s", len(text)+4, text)
 }
+
+// mark writes a packet without content.
+func (m *message) mark(k packetKind) { fmt.Fprintf(&m.b, "%04x", int(k)-1) }
 
 // sideband reads the pack out of the multiplexed packets that follow.
 type sideband struct {

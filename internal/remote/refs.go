@@ -39,15 +39,16 @@ func (l *link) advertised(p *packets) error {
 		return errProtocol
 	case err != nil:
 		return err
-	case kind != content:
-		return errProtocol
-	case first == "version 2":
+	case kind == content && first == "version 2":
 		l.two = true
 		return l.abilities(p)
-	case first == "version 1":
-		if _, first, err = p.line(); err != nil {
+	case kind == content && first == "version 1":
+		if kind, first, err = p.line(); err != nil {
 			return err
 		}
+	}
+	if kind == flush {
+		return nil // an empty repository
 	}
 	text, can, _ := strings.Cut(first, "\x00")
 	for word := range strings.FieldsSeq(can) {
@@ -86,7 +87,7 @@ func (l *link) refLines(p *packets, text string) error {
 			return errProtocol
 		case peeled && len(l.refs) > 0 && l.refs[len(l.refs)-1].name == tag:
 			l.refs[len(l.refs)-1].peeled = object
-		case !peeled && wanted(name):
+		case !peeled && objectID(object) && wanted(name):
 			l.refs = append(l.refs, ref{name: name, object: object})
 		}
 		if len(l.refs) > maxRefs {
@@ -119,11 +120,11 @@ func (l *link) list(ctx context.Context) ([]ref, error) {
 	if format := l.can["object-format"]; format != "" {
 		m.line("object-format=%s", format)
 	}
-	m.WriteString("0001")
+	m.mark(delimiter)
 	m.line("peel")
 	m.line("ref-prefix refs/heads/")
 	m.line("ref-prefix refs/tags/")
-	m.WriteString("0000")
+	m.mark(flush)
 	var refs []ref
 	err := l.post(ctx, m, maxRefBytes, func(p *packets) error {
 		for {

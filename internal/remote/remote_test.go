@@ -211,8 +211,12 @@ func TestAllFour(t *testing.T) {
 				name, old, now string
 				want           bool
 			}{
-				{"parent", first, second, true}, {"child", second, first, false}, {"same", second, second, true}, {"sibling", side, second, false},
-				{"unknown", unknown, second, false}, {"no name", "--all", second, false},
+				{"parent", first, second, true},
+				{"child", second, first, false},
+				{"same", second, second, true},
+				{"sibling", side, second, false},
+				{"unknown", unknown, second, false},
+				{"no name", "--all", second, false},
 			} {
 				if got, err := r.Ancestor(t.Context(), h.shop(), row.old, row.now); err != nil || got != row.want {
 					t.Errorf("Ancestor of %s = %v, %v, want %v", row.name, got, err, row.want)
@@ -275,6 +279,21 @@ func TestObjectsNamedBySHA256(t *testing.T) {
 	}
 	_, err := r.Commit(t.Context(), h.shop(), strings.Repeat("1", 40))
 	wantKind(t, "Commit of the other format", err, fault.NotFound)
+}
+
+func TestEmptyRepository(t *testing.T) {
+	t.Parallel()
+	for name, change := range versions {
+		h := newHost(t)
+		change(h)
+		if refs, err := newRemote(t).Refs(t.Context(), h.shop()+".git"); err != nil || len(refs) != 0 {
+			t.Errorf("%s: Refs = %v, %v, want none", name, refs, err)
+		}
+		_, err := newRemote(t).Commit(t.Context(), h.shop(), strings.Repeat("1", 40))
+		wantKind(t, name+": Commit in an empty repository", err, fault.NotFound)
+		_, err = newRemote(t).Refs(t.Context(), h.url+"/other")
+		wantKind(t, name+": Refs of nothing", err, fault.NotFound)
+	}
 }
 
 func TestCredentials(t *testing.T) {
