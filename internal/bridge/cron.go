@@ -90,7 +90,7 @@ func (s Schedule) Next(after time.Time) time.Time {
 	end := after.AddDate(maxYears, 0, 0)
 	from := wallOf(after.In(s.place)).Truncate(time.Minute).Add(time.Minute)
 	for at := after.In(s.place); at.Before(end); {
-		start, stop := at.ZoneBounds()
+		start, stop := bounds(at)
 		offset := offsetOf(at)
 		if !start.IsZero() && !s.everyHour() { // what the clock showed already does not count again
 			from = later(from, wall(start, offsetOf(start.Add(-1))))
@@ -187,6 +187,18 @@ func wallOf(t time.Time) time.Time { return wall(t, offsetOf(t)) }
 
 // instant is when a clock with this offset shows w.
 func instant(w time.Time, offset time.Duration) time.Time { return w.Add(-offset) }
+
+// bounds are the instants around at between which the clock's offset stays, and perhaps
+// closer: after 2037 the library cuts years off, and leap years a day early, so that the end
+// that it tells may lie before at.
+func bounds(at time.Time) (start, stop time.Time) {
+	const day = 24 * time.Hour
+	start, stop = at.ZoneBounds()
+	if !stop.IsZero() && !stop.After(at) {
+		stop = at.UTC().Truncate(day).Add(day).In(at.Location())
+	}
+	return start, stop
+}
 
 func offsetOf(t time.Time) time.Duration {
 	_, seconds := t.Zone()

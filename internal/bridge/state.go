@@ -42,6 +42,9 @@ const (
 	MaxReleases = 1000 // entries of one file
 )
 
+// WantedForm is a regular expression of Wanted as text, for the schema of the file.
+const WantedForm = `^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(@sha256:[0-9a-f]{64})?$`
+
 var (
 	stateName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 	version   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -164,6 +165,16 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+var wantedForm = regexp.MustCompile(bridge.WantedForm)
+
+func TestWantedForm(t *testing.T) {
+	for _, text := range []string{"", "1.10", "v1@" + pinned, "@" + pinned, "v1@", "v1@" + pinned + "0", "v1\n", "-1", strings.Repeat("a", 128), strings.Repeat("a", 129), "v1@" + strings.ToUpper(pinned)} {
+		if _, err := bridge.ParseWanted(text); (err == nil) != wantedForm.MatchString(text) {
+			t.Errorf("ParseWanted(%q) = %v, and the schema says otherwise", text, err)
+		}
+	}
+}
+
 func FuzzParseState(f *testing.F) {
 	f.Add(stateHead + "releases:\n  shop: 1.4.2\n  worker: 2.0.0@" + pinned + "\n")
 	f.Add(stateHead + "releases: {1: 2, true: ~, 0x10: [a]}\n")
@@ -178,6 +189,9 @@ func FuzzParseState(f *testing.F) {
 			return
 		}
 		for app, w := range s.Releases {
+			if !wantedForm.MatchString(w.String()) {
+				t.Errorf("%s: the schema refuses %s", app, w)
+			}
 			back, err := bridge.ParseWanted(w.String())
 			if err != nil || back != w || app == "" || w.IsZero() {
 				t.Errorf("%s: %v is read back as %v, %v", app, w, back, err)

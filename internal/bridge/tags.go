@@ -166,7 +166,7 @@ func (r TagRule) meets(tag, version string) string {
 	if err != nil {
 		return "the range " + shown(r.Semver) + " cannot be read"
 	}
-	what := "tag " + shown(tag)
+	what, constraint := "tag "+shown(tag), strings.Join(strings.Fields(r.Semver), " ")
 	if version != tag {
 		what = fmt.Sprintf("version %s of tag %s", shown(version), shown(tag))
 	}
@@ -177,9 +177,9 @@ func (r TagRule) meets(tag, version string) string {
 	case c.Check(v):
 		return ""
 	case v.Prerelease() != "" && c.Check(semver.New(v.Major(), v.Minor(), v.Patch(), "", "")):
-		return fmt.Sprintf("%s does not meet %s, which names no pre-release", what, r.Semver)
+		return fmt.Sprintf("%s does not meet %s, which names no pre-release", what, constraint)
 	}
-	return what + " does not meet " + r.Semver
+	return what + " does not meet " + constraint
 }
 
 // Newer reports whether a is newer than b: by the precedence of semantic versions, by bytes,

@@ -34,15 +34,13 @@ const maxLine = 16 << 10
 // sshTypes are the types of keys that may sign, each with the algorithms that it may use. DSA
 // and RSA with SHA-1 are not among them.
 var sshTypes = map[string][]string{
-	ssh.KeyAlgoED25519:   {ssh.KeyAlgoED25519},
-	ssh.KeyAlgoECDSA256:  {ssh.KeyAlgoECDSA256},
-	ssh.KeyAlgoECDSA384:  {ssh.KeyAlgoECDSA384},
-	ssh.KeyAlgoECDSA521:  {ssh.KeyAlgoECDSA521},
-	ssh.KeyAlgoRSA:       {ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512},
-	ssh.KeyAlgoSKED25519: {ssh.KeyAlgoSKED25519},
-	ssh.KeyAlgoSKECDSA256: {
-		ssh.KeyAlgoSKECDSA256,
-	},
+	ssh.KeyAlgoED25519:    {ssh.KeyAlgoED25519},
+	ssh.KeyAlgoECDSA256:   {ssh.KeyAlgoECDSA256},
+	ssh.KeyAlgoECDSA384:   {ssh.KeyAlgoECDSA384},
+	ssh.KeyAlgoECDSA521:   {ssh.KeyAlgoECDSA521},
+	ssh.KeyAlgoRSA:        {ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512},
+	ssh.KeyAlgoSKED25519:  {ssh.KeyAlgoSKED25519},
+	ssh.KeyAlgoSKECDSA256: {ssh.KeyAlgoSKECDSA256},
 }
 
 // sshKey is a key of a signer.

@@ -4,9 +4,7 @@ import (
 	"sync"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
-	"cel.dev/cel-go/ext"
 
 	"drawbridge/internal/fault"
 )
@@ -19,8 +17,7 @@ var base = sync.OnceValues(func() (*cel.Env, error) {
 		errors = 10   // after which the parser gives up
 		regex  = 2000 // instructions of a compiled regular expression
 	)
-	return cel.NewEnv(
-		ext.Strings(),
+	return cel.NewEnv(append(texts(),
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.ParserExpressionSizeLimit(MaxSource),
@@ -29,7 +26,7 @@ var base = sync.OnceValues(func() (*cel.Env, error) {
 		cel.ExpressionNodeLimit(nodes),
 		cel.RegexProgramSizeLimit(regex),
 		cel.ASTValidators(cel.ValidateRegexLiterals()),
-	)
+	)...)
 })
 
 // environment is the language with the variables vars, each of any type.
@@ -60,39 +57,4 @@ func checkResult(ast *cel.Ast, want Kind) error {
 	}
 	return fault.New(fault.Invalid, "1:1: the expression gives %s, not a string", kindName(got.Kind())).
 		WithHint("write string(…) around it")
-}
-
-// checkCost refuses an expression whose usual run would meet the limit.
-func checkCost(env *cel.Env, ast *cel.Ast) error {
-	est, err := env.EstimateCost(ast, sizes{})
-	if err != nil {
-		return fault.New(fault.Invalid, "1:1: the cost of the expression cannot be estimated: %v", err)
-	}
-	if est.Max > maxEstimate {
-		return fault.New(fault.TooLarge, "1:1: the expression may cost %d, more than %d, where each list has %d items", est.Max, maxEstimate, usualSize).
-			WithHint("nest fewer all, exists, filter and map in one another")
-	}
-	return nil
-}
-
-// What checkCost takes for granted about documents; MaxCost holds for all others.
-const (
-	usualSize   = 100 // items of a list or map, characters of a string
-	maxEstimate = 10 * MaxCost
-)
-
-// sizes is the estimate of documents whose shape nobody declared.
-type sizes struct{}
-
-// EstimateSize is the usual size of what is not known from the expression itself.
-func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
-	if n.ComputedSize() != nil {
-		return nil
-	}
-	return &cost.SizeEstimate{Min: 0, Max: usualSize}
-}
-
-// EstimateCallCost leaves calls to the library's own models.
-func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
-	return nil
 }

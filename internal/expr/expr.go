@@ -6,7 +6,9 @@
 // network, no state. Names are checked when it is compiled, its cost is estimated then and
 // limited when it runs. What a document does not have is an error that names the path, never
 // false, zero or empty: has(a.b) asks whether it is there. The functions are those of CEL
-// and its strings extension (lowerAscii, replace, split, substring, trim and so on).
+// and, of its strings extension, lowerAscii, upperAscii, trim, substring, replace, split and
+// join. Whole numbers of a document are int and others double: they compare with each other,
+// but sums of both need double(…) around each.
 package expr
 
 import (
@@ -121,5 +123,5 @@ func (e *Expr) run(ctx context.Context, doc map[string]any) (ref.Val, error) {
 func (e *Expr) program(more ...cel.EvalOption) (cel.Program, error) {
 	const steps = 100 // of a loop, between two looks at the context
 	return e.env.Program(e.ast,
-		cel.CostLimit(MaxCost), cel.InterruptCheckFrequency(steps), cel.EvalOptions(more...))
+		cel.CostTracking(work{}), cel.CostLimit(MaxCost), cel.InterruptCheckFrequency(steps), cel.EvalOptions(more...))
 }

@@ -26,8 +26,8 @@ var (
 // functions are the names that a misspelt function is compared with.
 var functions = []string{
 	"has", "all", "exists", "exists_one", "filter", "map", "size", "contains", "startsWith", "endsWith", "matches",
-	"string", "int", "double", "bool", "timestamp", "duration", "type", "charAt", "indexOf", "lastIndexOf", "lowerAscii",
-	"upperAscii", "replace", "split", "join", "substring", "trim", "format", "reverse",
+	"string", "int", "double", "bool", "timestamp", "duration", "type",
+	"lowerAscii", "upperAscii", "trim", "substring", "replace", "split", "join",
 }
 
 // issueFault is what is wrong with the text of an expression: the first thing of issues.
@@ -102,6 +102,9 @@ func (e *Expr) runFault(ctx context.Context, doc map[string]any, err error) erro
 	if c, ok := errors.AsType[interpreter.EvalCancelledError](err); ok && c.Cause != interpreter.ContextCancelled {
 		return fault.New(fault.TooLarge, "the expression %s costs more than %d over this document", brief(e.src), MaxCost).
 			WithHint("nest fewer loops in one another, or look at less text")
+	}
+	if errors.Is(err, errLong) {
+		return fault.New(fault.TooLarge, "the expression %s stopped: %v", brief(e.src), errLong)
 	}
 	if m := missingKey.FindStringSubmatch(err.Error()); m != nil {
 		path := e.missing(doc, m[1], err)

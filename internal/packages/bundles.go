@@ -25,7 +25,7 @@ import (
 func (f *Fetcher) Bundles(ctx context.Context, file File, digest artifact.Digest) ([][]byte, error) {
 	ctx, cancel := f.bounded(ctx)
 	defer cancel()
-	c := collector{site: site{f, file.Host}, file: file, digest: digest, seen: map[artifact.Digest]bool{}}
+	c := collector{site: f.site(file.Origin), file: file, digest: digest, seen: map[artifact.Digest]bool{}}
 	for _, a := range file.Attestations {
 		err := c.collect(ctx, a)
 		if fault.Is(err, fault.NotFound) {
@@ -81,26 +81,26 @@ func (c *collector) github(ctx context.Context, at string) error {
 	at += "/" + c.digest.String()
 	query := url.Values{"per_page": {fmt.Sprint(githubPage)}}.Encode()
 	for range bridge.MaxReferrers/githubPage + 1 {
-		resp, err := c.list(ctx, at+"?"+query, githubHeader)
+		answer, err := c.list(ctx, at+"?"+query, githubHeader)
 		if err != nil {
 			return err
 		}
-		if query = next(resp.Header); query == "" {
+		if query = next(answer); query == "" {
 			return nil
 		}
 	}
 	return c.tooMany()
 }
 
-// list reads a document that has bundles in a list, as GitHub's and npm's do.
-func (c *collector) list(ctx context.Context, at string, header http.Header) (*http.Response, error) {
+// list reads a document that has bundles in a list, as GitHub's and npm's do, and returns the answer's header.
+func (c *collector) list(ctx context.Context, at string, header http.Header) (http.Header, error) {
 	var list struct {
 		Attestations []struct {
 			Bundle    json.RawMessage `json:"bundle"`
 			BundleURL string          `json:"bundle_url"` // GitHub's, where it does not carry the bundle
 		} `json:"attestations"`
 	}
-	body, resp, err := c.site.read(ctx, at, header, bridge.MaxEvidence)
+	body, answer, err := c.site.read(ctx, at, header, bridge.MaxEvidence)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (c *collector) list(ctx context.Context, at string, header http.Header) (*h
 			return nil, err
 		}
 	}
-	return resp, nil
+	return answer, nil
 }
 
 // compressed reads a bundle that GitHub keeps elsewhere, as one Snappy block.
@@ -149,7 +149,7 @@ func (c *collector) add(raw []byte) error {
 		return c.tooLarge()
 	}
 	var b bytes.Buffer
-	if json.Compact(&b, raw) != nil || !isBundle(b.Bytes()) {
+	if whole := json.Compact(&b, raw) == nil; !whole || !isBundle(b.Bytes()) {
 		return nil
 	}
 	d := artifact.DigestOf(b.Bytes())

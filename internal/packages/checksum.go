@@ -39,7 +39,7 @@ type integrity struct {
 func parseIntegrity(s string) (*integrity, error) {
 	var found *integrity
 	best := len(algorithms)
-	for _, token := range strings.Fields(s) {
+	for token := range strings.FieldsSeq(s) {
 		token, _, _ = strings.Cut(token, "?")
 		name, value, _ := strings.Cut(token, "-")
 		at := slices.IndexFunc(algorithms, func(a algorithm) bool { return a.name == name })

@@ -58,7 +58,7 @@ func (f *Fetcher) copy(ctx context.Context, file File, w io.Writer) (artifact.Di
 	if err != nil {
 		return artifact.Digest{}, err
 	}
-	resp, err := site{f, file.Host}.get(ctx, http.MethodGet, file.URL, download)
+	resp, err := f.site(file.Origin).get(ctx, http.MethodGet, file.URL, download)
 	if err != nil {
 		return artifact.Digest{}, err
 	}

@@ -22,8 +22,6 @@ type Config struct {
 	// Transport carries the requests; nil means one of its own, that also asks Guard about
 	// addresses. One that is given has to keep itself from private addresses.
 	Transport http.RoundTripper
-	// Now is the clock by which a host's wish to be left alone is measured; nil means time.Now.
-	Now func() time.Time
 	// MaxFile bounds one file, bytes; 0 means 512 MiB.
 	MaxFile int64
 	// Timeout bounds the fetch of one file; 0 means 15 minutes.
@@ -50,9 +48,6 @@ func New(config Config) *Fetcher {
 	if config.Auth == nil {
 		config.Auth = func(string) string { return "" }
 	}
-	if config.Now == nil {
-		config.Now = time.Now
-	}
 	config.MaxFile = cmp.Or(config.MaxFile, 512<<20)
 	config.Timeout = cmp.Or(config.Timeout, 15*time.Minute)
 	f := &Fetcher{config: config, inner: config.Transport}
@@ -71,8 +66,9 @@ type File struct {
 	Integrity    string        `json:"integrity,omitempty"`
 	Size         int64         `json:"size,omitempty"` // bytes; 0 where it does not say
 	Attestations []Attestation `json:"attestations,omitempty"`
-	// Host is the host of the Spec's address, with the port: the one that is logged in to.
-	Host string `json:"host"`
+	// Origin is the scheme and host of the Spec's address, "https://git.example.com:3000":
+	// what is logged in to.
+	Origin string `json:"origin"`
 }
 
 // Attestation is a place where bundles of a file may be found.

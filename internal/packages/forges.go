@@ -21,7 +21,7 @@ func (q query) gitea(ctx context.Context) ([]File, error) {
 			URL  string `json:"browser_download_url"`
 		} `json:"assets"`
 	}
-	if _, err := q.site().document(ctx, q.at("api", "v1", "repos", owner, repository, "releases", "tags", q.version), jsonHeader, &r); err != nil {
+	if err := q.site().document(ctx, q.at("api", "v1", "repos", owner, repository, "releases", "tags", q.version), jsonHeader, &r); err != nil {
 		return nil, fmt.Errorf("read release %s of %s: %w", q.version, q.spec.Name, err)
 	}
 	if err := r.check(q); err != nil {
@@ -29,7 +29,7 @@ func (q query) gitea(ctx context.Context) ([]File, error) {
 	}
 	files := make([]File, 0, len(r.Assets))
 	for _, a := range r.Assets {
-		files = append(files, File{Name: a.Name, Size: a.Size, URL: a.URL, Host: q.base.Host})
+		files = append(files, File{Name: a.Name, Size: a.Size, URL: a.URL, Origin: originOf(q.base)})
 	}
 	return q.pick(files)
 }
@@ -46,7 +46,7 @@ func (q query) gitlab(ctx context.Context) ([]File, error) {
 			} `json:"links"`
 		} `json:"assets"`
 	}
-	if _, err := q.site().document(ctx, q.at("api", "v4", "projects", q.spec.Name, "releases", q.version), jsonHeader, &r); err != nil {
+	if err := q.site().document(ctx, q.at("api", "v4", "projects", q.spec.Name, "releases", q.version), jsonHeader, &r); err != nil {
 		return nil, fmt.Errorf("read release %s of %s: %w", q.version, q.spec.Name, err)
 	}
 	if err := r.check(q); err != nil {
@@ -54,7 +54,7 @@ func (q query) gitlab(ctx context.Context) ([]File, error) {
 	}
 	files := make([]File, 0, len(r.Assets.Links))
 	for _, l := range r.Assets.Links {
-		files = append(files, File{Name: l.Name, URL: l.URL, Host: q.base.Host})
+		files = append(files, File{Name: l.Name, URL: l.URL, Origin: originOf(q.base)})
 	}
 	return q.pick(files)
 }

@@ -18,7 +18,7 @@ type query struct {
 	version string
 }
 
-func (q query) site() site { return site{q.f, q.base.Host} }
+func (q query) site() site { return q.f.site(originOf(q.base)) }
 
 // at is an address below the base; each part is one segment of its path.
 func (q query) at(parts ...string) string {
@@ -59,7 +59,7 @@ func (r release) check(q query) error {
 func (q query) github(ctx context.Context) ([]File, error) {
 	owner, repository, _ := strings.Cut(q.spec.Name, "/")
 	var r release
-	if _, err := q.site().document(ctx, q.at("repos", owner, repository, "releases", "tags", q.version), githubHeader, &r); err != nil {
+	if err := q.site().document(ctx, q.at("repos", owner, repository, "releases", "tags", q.version), githubHeader, &r); err != nil {
 		return nil, fmt.Errorf("read release %s of %s: %w", q.version, q.spec.Name, err)
 	}
 	if err := r.check(q); err != nil {
@@ -89,7 +89,7 @@ func (q query) githubAssets(ctx context.Context, owner, repository string, id in
 			Digest string `json:"digest"` // "sha256:HEX"; none for assets from before it was kept
 		}
 		to := fmt.Sprintf("%s?per_page=%d&page=%d", q.at("repos", owner, repository, "releases", fmt.Sprint(id), "assets"), githubPage, page)
-		if _, err := q.site().document(ctx, to, githubHeader, &assets); err != nil {
+		if err := q.site().document(ctx, to, githubHeader, &assets); err != nil {
 			return nil, err
 		}
 		for _, a := range assets {
@@ -101,7 +101,7 @@ func (q query) githubAssets(ctx context.Context, owner, repository string, id in
 				return nil, err
 			}
 			files = append(files, File{
-				Name: a.Name, Size: a.Size, Integrity: integrity, Host: q.base.Host,
+				Name: a.Name, Size: a.Size, Integrity: integrity, Origin: originOf(q.base),
 				URL: q.at("repos", owner, repository, "releases", "assets", fmt.Sprint(a.ID)),
 			})
 		}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +26,18 @@ const maxRedirects = 5
 
 // site is what may be asked for on behalf of one Spec.
 type site struct {
-	f    *Fetcher
-	host string // the Spec's own, with the port
+	f      *Fetcher
+	origin string // scheme and host of the Spec's address
+	host   string // the host alone, with the port
 }
+
+// site is what may be asked for on behalf of the Spec with that origin.
+func (f *Fetcher) site(origin string) site {
+	_, host, _ := strings.Cut(origin, "://")
+	return site{f, origin, host}
+}
+
+func originOf(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
 // get asks for a URL and returns an answer of status 200, whose body the caller closes.
 func (s site) get(ctx context.Context, method, to string, header http.Header) (*http.Response, error) {
@@ -34,9 +45,7 @@ func (s site) get(ctx context.Context, method, to string, header http.Header) (*
 	if err != nil {
 		return nil, fault.New(fault.Refused, "%s names a place that is no URL", s.host)
 	}
-	for k, v := range header {
-		r.Header[k] = v
-	}
+	maps.Copy(r.Header, header)
 	// The bytes are wanted as they are stored: a .tgz must not be unpacked on the way.
 	r.Header.Set("Accept-Encoding", "identity")
 	r.Header.Set("User-Agent", "drawbridge")
@@ -69,7 +78,7 @@ func (s site) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Del("Referer") // an address may carry a signature
 	r.Header.Del("Authorization")
-	if r.URL.Host == s.host {
+	if originOf(r.URL) == s.origin {
 		if a := s.f.config.Auth(s.host); a != "" {
 			r.Header.Set("Authorization", a)
 		}
@@ -78,7 +87,7 @@ func (s site) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (s site) allowed(u *url.URL) error {
-	own := u.Host == s.host && loopback(u.Hostname()) // Spec.base lets no other host be without TLS
+	own := originOf(u) == s.origin && loopback(u.Hostname()) // Spec.base lets no other one be without TLS
 	if u.Scheme != "https" && (u.Scheme != "http" || !own) {
 		return fault.New(fault.Refused, "%s leads to %s://%s; only https is followed", s.host, u.Scheme, u.Host)
 	}
@@ -89,19 +98,19 @@ func (s site) allowed(u *url.URL) error {
 }
 
 // document reads a JSON answer into v.
-func (s site) document(ctx context.Context, to string, header http.Header, v any) (*http.Response, error) {
-	body, resp, err := s.read(ctx, to, header, maxDocument)
+func (s site) document(ctx context.Context, to string, header http.Header, v any) error {
+	body, _, err := s.read(ctx, to, header, maxDocument)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return nil, fault.Wrap(fault.Unavailable, err, "%s answers with a document of another form", s.host)
+		return fault.Wrap(fault.Unavailable, err, "%s answers with a document of another form", s.host)
 	}
-	return resp, nil
+	return nil
 }
 
-// read reads an answer of at most limit bytes; the response's body is closed.
-func (s site) read(ctx context.Context, to string, header http.Header, limit int64) ([]byte, *http.Response, error) {
+// read reads an answer of at most limit bytes, and its header.
+func (s site) read(ctx context.Context, to string, header http.Header, limit int64) ([]byte, http.Header, error) {
 	resp, err := s.get(ctx, http.MethodGet, to, header)
 	if err != nil {
 		return nil, nil, err
@@ -114,7 +123,7 @@ func (s site) read(ctx context.Context, to string, header http.Header, limit int
 	if int64(len(body)) > limit {
 		return nil, nil, fault.New(fault.TooLarge, "%s answers with more than %d bytes", resp.Request.URL.Host, limit)
 	}
-	return body, resp, nil
+	return body, resp.Header, nil
 }
 
 // unreachable is the fault for a request without an answer. Of the URL only the host is told:
@@ -138,14 +147,27 @@ func (s site) refused(resp *http.Response) error {
 	limited := resp.Header.Get("X-Ratelimit-Remaining") == "0" || resp.Header.Get("Retry-After") != ""
 	switch {
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || (status == http.StatusForbidden && limited):
-		wait := bridge.ThrottledBy(resp.Header.Get("Retry-After"), resp.Header.Get("Date"), s.f.config.Now())
-		return fault.Wrap(fault.Unavailable, wait, "%s wants to be left alone for a while (%d)", host, status)
+		return fault.Wrap(fault.Unavailable, patience(resp.Header), "%s wants to be left alone for a while (%d)", host, status)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return fault.New(fault.Forbidden, "%s lets us not read it (%d)", host, status).WithHint("check the token for %s", s.host)
 	case status == http.StatusNotFound || status == http.StatusGone:
 		return fault.New(fault.NotFound, "%s has no %s", host, strings.TrimPrefix(resp.Request.URL.Path, "/"))
 	}
 	return fault.New(fault.Unavailable, "%s answers with status %d", host, status)
+}
+
+// patience reads how long a host wants to be left alone: Retry-After, or the time at which
+// GitHub's quota is full again, in seconds since 1970. Times are measured by the host's own clock.
+func patience(h http.Header) bridge.Throttled {
+	retry, date := h.Get("Retry-After"), h.Get("Date")
+	now, err := http.ParseTime(date)
+	if reset, bad := strconv.ParseInt(h.Get("X-Ratelimit-Reset"), 10, 64); retry == "" && bad == nil && err == nil {
+		retry = strconv.FormatInt(max(reset-now.Unix(), 0), 10)
+	}
+	if _, bad := strconv.Atoi(retry); bad != nil && err != nil {
+		return bridge.Throttled{} // a date, and none to measure it by
+	}
+	return bridge.ThrottledBy(retry, date, now)
 }
 
 // closeBody reads a little more, so that the connection may be used again, and closes.

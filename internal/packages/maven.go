@@ -29,7 +29,7 @@ func (q query) maven(ctx context.Context) ([]File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for %s %s: %w", q.spec.Name, q.version, err)
 	}
-	found := File{Name: file, URL: to, Size: size, Host: q.base.Host}
+	found := File{Name: file, URL: to, Size: size, Origin: originOf(q.base)}
 	// SHA-1 and MD5, which every repository has, prove nothing any more.
 	for _, algorithm := range []string{"sha512", "sha256"} {
 		body, _, err := q.site().read(ctx, to+"."+algorithm, nil, maxChecksum)

@@ -35,7 +35,7 @@ func (q query) npm(ctx context.Context) ([]File, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	file := File{Name: name, URL: v.Dist.Tarball, Integrity: v.Dist.Integrity, Host: q.base.Host}
+	file := File{Name: name, URL: v.Dist.Tarball, Integrity: v.Dist.Integrity, Origin: originOf(q.base)}
 	if a := v.Dist.Attestations; a != nil && a.URL != "" {
 		file.Attestations = []Attestation{{a.URL, FormNPM}}
 	}
@@ -45,14 +45,14 @@ func (q query) npm(ctx context.Context) ([]File, error) {
 // npmVersion reads the version's own document; registries that have none give the package's.
 func (q query) npmVersion(ctx context.Context) (npmVersion, error) {
 	var v npmVersion
-	_, err := q.site().document(ctx, q.at(q.spec.Name, q.version), jsonHeader, &v)
+	err := q.site().document(ctx, q.at(q.spec.Name, q.version), jsonHeader, &v)
 	if !fault.Is(err, fault.NotFound) {
 		return v, err
 	}
 	var all struct {
 		Versions map[string]npmVersion `json:"versions"`
 	}
-	if _, err := q.site().document(ctx, q.at(q.spec.Name), jsonHeader, &all); err != nil {
+	if err := q.site().document(ctx, q.at(q.spec.Name), jsonHeader, &all); err != nil {
 		return v, err
 	}
 	v, ok := all.Versions[q.version]

@@ -117,7 +117,7 @@ func TestExchangeRefuses(t *testing.T) {
 		"another application": {api.ExchangeRequest{Token: good, Application: "bank"}, fault.Forbidden},
 		"unknown field":       {map[string]string{"token": good, "role": "admin"}, fault.Invalid},
 		"long token":          {api.ExchangeRequest{Token: strings.Repeat("a", identity.MaxIDToken+1)}, fault.TooLarge},
-		"huge body":           {api.ExchangeRequest{Token: strings.Repeat("a", 64<<10)}, fault.TooLarge},
+		"huge body":           {api.ExchangeRequest{Token: good, Application: strings.Repeat("a", 64<<10)}, fault.TooLarge},
 	} {
 		_, p := s.problem(t, exchangeCall(t, test.in))
 		if p.Kind != test.kind || strings.Contains(p.Detail+p.Hint, good[len(good)-20:]) {

@@ -134,7 +134,7 @@ func google(ctx context.Context, r Request, c Check) (bool, error) {
 		if fault.Is(err, fault.Unavailable) {
 			return false, err // the sender tries again
 		}
-		return false, nil //nolint:nilerr // why a token is refused is not the sender's business
+		return false, nil // why a token is refused is not the sender's business
 	}
 	verified, isBool := claims["email_verified"].(bool)
 	return claims["iss"] == googleIssuer && isBool && verified && claims["email"] == c.Email && audience(claims["aud"], c.Audience), nil

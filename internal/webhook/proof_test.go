@@ -95,7 +95,9 @@ func ways() []way {
 		{"generic", true, "X-Signature-256", header("X-Signature-256", "sha256=", s256)},
 		{"servicenow", true, "X-Signature-256", header("X-Signature-256", "sha256=", s256)},
 		{"harbor", false, "Authorization", text("Authorization", "")},
-		{"dockerhub", false, "", inPath}, {"quay", false, "", inPath}, {"acr", false, "", inPath},
+		{"dockerhub", false, "", inPath},
+		{"quay", false, "", inPath},
+		{"acr", false, "", inPath},
 	}
 	for _, s := range []string{"harbor", "ecr", "acr", "distribution", "jira", "servicenow", "alertmanager", "generic", "cloudevents"} {
 		out = append(

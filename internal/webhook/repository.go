@@ -26,13 +26,13 @@ var commitID = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 // gives "". NormalRepository of its own result changes nothing.
 func NormalRepository(s string) string {
 	s = strings.TrimSpace(s)
-	if s == "" || s[0] == '-' || len(s) > maxAddress || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
+	if s == "" || len(s) > maxAddress || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
 		return ""
 	}
 	if !strings.Contains(s, "://") {
 		host, rest, ok := strings.Cut(s, ":")
 		if !ok {
-			return strings.TrimPrefix(repositoryPath(s), "/")
+			return ownName(s)
 		}
 		if strings.Contains(host, "/") || strings.HasPrefix(rest, "//") || strings.HasPrefix(rest, ":") {
 			return "" // the last is a remote helper of git's, "ext::command"
@@ -46,7 +46,6 @@ func NormalRepository(s string) string {
 	host := strings.ToLower(u.Host)
 	switch u.Scheme {
 	case "https":
-		host = strings.TrimSuffix(host, ":443")
 	case "http":
 		host = strings.TrimSuffix(host, ":80")
 	case "ssh", "git", "git+ssh", "ssh+git": // their ports say nothing of the port for https
@@ -56,14 +55,24 @@ func NormalRepository(s string) string {
 	default:
 		return ""
 	}
+	host = strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":")
 	p := repositoryPath(u.EscapedPath())
 	if p == "" || p == "/" {
 		return ""
 	}
-	if out := "https://" + strings.TrimSuffix(host, ":") + p; len(out) <= maxAddress {
+	if out := "https://" + host + p; len(out) <= maxAddress {
 		return out
 	}
 	return ""
+}
+
+// ownName is a name on this server. One that a program could take for an option is none.
+func ownName(s string) string {
+	name := strings.TrimPrefix(repositoryPath(s), "/")
+	if strings.HasPrefix(name, "-") {
+		return ""
+	}
+	return name
 }
 
 // repositoryPath is p with one slash before it, none behind it and no ".git".

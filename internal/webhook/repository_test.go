@@ -58,7 +58,7 @@ func TestNormalRepository(t *testing.T) {
 }
 
 func FuzzNormalRepository(f *testing.F) {
-	for _, s := range []string{"git@github.com:acme/web.git", "https://u:p@h:443/a/b.git?x#y", "shop", "ssh://[::1]:22/x", "a/.git/.git", "https://h/%2e%2e/x"} {
+	for _, s := range []string{"git@github.com:acme/web.git", "https://u:p@h:443/a/b.git?x#y", "shop", "ssh://[::1]:22/x", "a/.git/.git", "https://h/%2e%2e/x", "http://0:443/0", "http://h:/x", "/-"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -181,9 +182,7 @@ func TestMalformed(t *testing.T) {
 		{"standard", nil, ``, "no JSON"},
 	} {
 		r := webhook.Request{Header: http.Header{}, Body: []byte(c.body)}
-		for k, v := range c.header {
-			r.Header[k] = v
-		}
+		maps.Copy(r.Header, c.header)
 		facts, err := find(t, c.sender).Read(r, webhook.Options{})
 		if !fault.Is(err, fault.Invalid) || facts != nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s %.100s: %v, %v; want %q", c.sender, c.body, facts, err, c.want)
