@@ -48,8 +48,14 @@ func (c *checker) keep(path string, err error) {
 
 // span checks a duration that may be left out.
 func (c *checker) span(path string, d, least, most Duration) {
-	if d != 0 && (d < least || d > most) {
-		c.fail(path, "write for example 30s", "%s is not between %s and %s", time.Duration(d), time.Duration(least), time.Duration(most))
+	const hint = "write for example 30s"
+	switch {
+	case d < 0:
+		c.fail(path, hint, "%s is negative", time.Duration(d))
+	case d > most:
+		c.fail(path, hint, "%s is over %s", time.Duration(d), time.Duration(most))
+	case d != 0 && d < least:
+		c.fail(path, hint, "%s is under %s", time.Duration(d), time.Duration(least))
 	}
 }
 

@@ -38,7 +38,7 @@ func (c *checker) artifacts() {
 		c.packageOf(p+".package", a.Package)
 		c.image(p, a)
 		c.proof(p, a)
-		c.span(p+".wait", a.Wait, 1, maxEvidenceWait)
+		c.span(p+".wait", a.Wait, 0, maxEvidenceWait)
 		c.span(p+".poll", a.Poll, minPoll, maxPoll)
 		if a.Package != nil && a.Poll != 0 {
 			c.fail(p+".poll", "write poll into a trigger on: release with the repository", "only registries of images are looked at")

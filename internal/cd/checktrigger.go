@@ -110,7 +110,7 @@ func (c *checker) trigger(p string, t TriggerSpec) {
 	if t.When != "" {
 		c.keep(p+".when", bridge.CheckCondition(t.When, t.On))
 	}
-	c.span(p+".wait", t.Wait, 1, maxTriggerWait)
+	c.span(p+".wait", t.Wait, 0, maxTriggerWait)
 	c.span(p+".poll", t.Poll, minPoll, maxPoll)
 	switch t.On {
 	case bridge.OnArtifact, bridge.OnRelease:

@@ -4,10 +4,35 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"drawbridge/internal/cd"
 	"drawbridge/internal/fault"
 )
+
+const delivery = `apiVersion: drawbridge/v1
+kind: Delivery
+name: shop
+artifacts:
+  - {name: web, image: shop/web}
+triggers:
+  - {name: published, on: artifact, artifact: web, tags: {semver: ">=1.0.0-0"}, promote: dev}
+environments:
+  - name: dev
+    target: {process: {artifact: web, command: [./web]}}
+  - name: staging
+    after: [dev]
+    auto: true
+    target: {process: {artifact: web, command: [./web]}}
+  - name: production
+    after: [staging]
+    auto: true
+    approval: {required: 1, exclude: [requester]}
+    rollout: {canary: {steps: [{weight: 10}, {pause: 2s}, {weight: 100}], undo: {errors: 0.05, requests: 20, timeout: 1m}}}
+    target: {process: {artifact: web, command: [./web]}}
+`
 
 func TestSampleDelivery(t *testing.T) {
 	src, err := os.ReadFile("../../examples/shop/delivery.yaml")
@@ -19,6 +44,9 @@ func TestSampleDelivery(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := d.Application(3)
+	if diff := cmp.Diff([]string{"dev", "staging", "production"}, app.Environments); diff != "" {
+		t.Errorf("environments (-want +got):\n%s", diff)
+	}
 	if app.Name != "shop" || app.Delivery != 3 || app.Artifacts[0].Repository != "shop" || app.Artifacts[0].Refs[0] != "refs/heads/main" {
 		t.Errorf("application %+v", app)
 	}
@@ -32,9 +60,14 @@ func TestDeliveryRefuses(t *testing.T) {
 		"image with a tag":  {"image: shop/web", "image: shop/web:1", "d.yaml:5:17: image names a tag", "trigger"},
 		"bad image":         {"image: shop/web", "image: Shop/web", "d.yaml:5:17: ", "[host/]repository"},
 		"attestation":       {"image: shop/web", "image: shop/web, require: [vsa]", `d.yaml:5:44: "vsa" is no attestation`, "known: signature"},
-		"trigger kind":      {"on: artifact", "on: release", `d.yaml:7:23: "release" is no kind of event`, "write on: artifact"},
-		"trigger artifact":  {"artifact: web, tags", "artifact: wob, tags", `d.yaml:7:37: there is no artifact "wob"`, "the artifact here is web"},
-		"constraint":        {">=1.0.0-0", "about 1", "d.yaml:7:59: ", ">=1.0.0-0"},
+		"no image":          {"image: shop/web", "require: []", `d.yaml:5:6: artifact "web" names no image`, "[host/]repository"},
+		"evidence wait":     {"image: shop/web", "image: shop/web, wait: 25h", "d.yaml:5:34: 25h0m0s is over 24h0m0s", "30s"},
+		"negative wait":     {"image: shop/web", "image: shop/web, wait: -1s", "d.yaml:5:34: -1s is negative", "30s"},
+		"poll too often":    {"image: shop/web", "image: shop/web, poll: 5s", "d.yaml:5:34: 5s is under 10s", "30s"},
+		"trigger kind":      {"on: artifact", "on: relase", `d.yaml:7:23: "relase" is no kind of event`, "did you mean release?"},
+		"no trigger kind":   {"on: artifact, ", "", `d.yaml:7:6: "" is no kind of event`, "use one of artifact, release"},
+		"trigger artifact":  {"artifact: web, tags", "artifact: wob, tags", `d.yaml:7:37: there is no artifact "wob"`, "artifacts here: web"},
+		"constraint":        {">=1.0.0-0", "about 1", "d.yaml:7:59: ", ">=1.2.0"},
 		"environment":       {"promote: dev", "promote: prod", `there is no environment "prod"`, "environments here: dev, staging, production"},
 		"after":             {"after: [dev]", "after: [production]", `there is no environment "production" above "staging"`, "above"},
 		"required":          {"required: 1", "required: 0", "required must be 1 to 20", "how many"},
@@ -44,6 +77,7 @@ func TestDeliveryRefuses(t *testing.T) {
 		"both in one step":  {"{pause: 2s}", "{pause: 2s, weight: 20}", "a step is a weight or a pause", "{weight: 10}"},
 		"share":             {"errors: 0.05", "errors: 5", "errors must be at least 0 and below 1", "0.05"},
 		"own variable":      {"command: [./web]}}\n  - name: staging", "command: [./web], env: {PORT: \"1\"}}}\n  - name: staging", "PORT is set by the server", "another name"},
+		"input's variable":  {"command: [./web]}}\n  - name: staging", "command: [./web], env: {INPUT_A: \"1\"}}}\n  - name: staging", "INPUT_A is set by the server", "another name"},
 		"listen":            {"command: [./web]}}\n  - name: staging", "command: [./web], listen: here}}\n  - name: staging", `"here" is no address`, "127.0.0.1:0"},
 		"unknown key":       {"auto: true", "auot: true", `unknown key "auot"`, `did you mean auto?`},
 		"key of the design": {"auto: true", "soak: 10m", `unknown key "soak"`, "use one of"},
@@ -69,6 +103,8 @@ func FuzzParseDelivery(f *testing.F) {
 	f.Add(delivery)
 	f.Add("environments: [{rollout: {canary: {steps: [{}]}}}]")
 	f.Add("artifacts: [{image: \"\"}]")
+	f.Add(everyTrigger)
+	f.Add(strings.Replace(delivery, "on: artifact, artifact: web, tags: {semver: \">=1.0.0-0\"}", "on: manual, inputs: {properties: {a: {type: [string]}}}", 1))
 	f.Fuzz(func(t *testing.T, src string) {
 		d, err := cd.ParseDelivery("d.yaml", []byte(src))
 		if err != nil {
@@ -77,6 +113,8 @@ func FuzzParseDelivery(f *testing.F) {
 			}
 			return
 		}
-		d.Application(1) // a delivery that parsed is valid everywhere
+		app := d.Application(1) // a delivery that parsed is valid everywhere
+		app.Keys()
+		app.Clocks(time.Unix(0, 0))
 	})
 }

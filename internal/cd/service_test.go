@@ -21,28 +21,6 @@ import (
 	"drawbridge/internal/store/storetest"
 )
 
-const delivery = `apiVersion: drawbridge/v1
-kind: Delivery
-name: shop
-artifacts:
-  - {name: web, image: shop/web}
-triggers:
-  - {name: published, on: artifact, artifact: web, tags: {semver: ">=1.0.0-0"}, promote: dev}
-environments:
-  - name: dev
-    target: {process: {artifact: web, command: [./web]}}
-  - name: staging
-    after: [dev]
-    auto: true
-    target: {process: {artifact: web, command: [./web]}}
-  - name: production
-    after: [staging]
-    auto: true
-    approval: {required: 1, exclude: [requester]}
-    rollout: {canary: {steps: [{weight: 10}, {pause: 2s}, {weight: 100}], undo: {errors: 0.05, requests: 20, timeout: 1m}}}
-    target: {process: {artifact: web, command: [./web]}}
-`
-
 // believer is a cd.Verifier that believes everything but what is revoked.
 type believer struct {
 	mu      sync.Mutex

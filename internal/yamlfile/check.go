@@ -3,9 +3,11 @@ package yamlfile
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 
 	"drawbridge/internal/fault"
@@ -28,7 +30,7 @@ func (f *File) check(n ast.Node, t reflect.Type, path string, depth int) error {
 		t = t.Elem()
 	}
 	if readsItself(t) {
-		return f.scalar(n, path)
+		return f.own(n, t, path)
 	}
 	switch t.Kind() { //nolint:exhaustive // every other kind is a single value
 	case reflect.Struct:
@@ -132,6 +134,23 @@ func (f *File) unknown(n ast.Node, key string, t reflect.Type, path string) erro
 	e := f.fault(n, "unknown key %.80q%s", key, in(path))
 	e.Field = join(path, key)
 	return e.WithHint("%s", Suggest(key, keys(t)))
+}
+
+// own has a value that reads itself try it, so that what it says gets a place.
+func (f *File) own(n ast.Node, t reflect.Type, path string) error {
+	if err := f.scalar(n, path); err != nil {
+		return err
+	}
+	err := yaml.NodeToValue(n, reflect.New(t).Interface(), yaml.UseJSONUnmarshaler())
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	var at yaml.Error
+	if errors.As(err, &at) {
+		text = at.GetMessage()
+	}
+	return f.fault(n, "%s is not understood: %.200s", name(path), text)
 }
 
 func (f *File) scalar(n ast.Node, path string) error {
