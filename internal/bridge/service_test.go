@@ -33,7 +33,7 @@ func TestProvenArtifactCrosses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.ID != h.Release || r.Author != "alice" || r.Chain != "c1" || r.Evidence.Tests.Passed != 3 || r.Snapshot != r.Evidence.Hash() {
+	if r.ID != h.Release || r.Author != "alice" || r.Chain != "c1" || r.Evidence["web"].Tests.Passed != 3 || r.Snapshot != r.Evidence.Hash() {
 		t.Errorf("release %+v", r)
 	}
 	if n := w.promotions(); n != 1 {
