@@ -85,19 +85,23 @@ func inputVariables(inputs map[string]any) map[string]string {
 	}
 	out := make(map[string]string, len(inputs))
 	for name, value := range inputs {
-		text := ""
-		switch v := value.(type) {
-		case nil:
-		case string:
-			text = v
-		default:
-			body, err := json.Marshal(v)
-			if err != nil {
-				panic("cd: an input of a stored plan is no JSON: " + err.Error())
-			}
-			text = string(body)
-		}
-		out[inputVariable(name)] = text
+		out[inputVariable(name)] = inputText(value)
 	}
 	return out
+}
+
+func inputText(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	}
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // it is read by programs
+	if err := e.Encode(value); err != nil {
+		panic("cd: an input of a stored plan is no JSON: " + err.Error())
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -1,170 +1,16 @@
 package cd_test
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"drawbridge/internal/artifact"
-	"drawbridge/internal/attest"
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
-	"drawbridge/internal/cd/cdtest"
 	"drawbridge/internal/fault"
-	storecd "drawbridge/internal/store/cd"
-	"drawbridge/internal/store/storetest"
 )
-
-// believer is a cd.Verifier that believes everything but what is revoked.
-type believer struct {
-	mu      sync.Mutex
-	revoked map[artifact.Digest]bool
-	extra   int
-}
-
-func (b *believer) Verify(_ context.Context, _ bridge.ArtifactRule, d artifact.Digest, _ time.Time) (bridge.Verdict, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.revoked[d] {
-		return bridge.Verdict{Refusals: []attest.Refusal{{Rule: "signer", Message: "signer ci is revoked"}}}, nil
-	}
-	return bridge.Verdict{Evidence: evidence(b.extra), Trust: 1}, nil
-}
-
-func evidence(extra int) attest.Evidence {
-	return attest.Evidence{Attestations: make([]attest.Attestation, 1+extra)}
-}
-
-// world is the CD plane on a real database, worked by hand.
-type world struct {
-	t        *testing.T
-	store    *storecd.Store
-	service  *cd.Service
-	target   *cdtest.Target
-	believer *believer
-	now      time.Time
-	n        int
-}
-
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	w := &world{t: t, target: &cdtest.Target{}, believer: &believer{revoked: map[artifact.Digest]bool{}}, now: time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)}
-	cfg := storetest.SQLite(t, "cd", nil)
-	cfg.Now = func() time.Time { return w.now }
-	db, err := storecd.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	w.store = db
-	w.service = &cd.Service{Store: db, Verifier: w.believer, Target: w.target, Now: func() time.Time { return w.now }}
-	if _, err := cd.ApplyDelivery(t.Context(), db, "ops", "delivery.yaml", []byte(delivery), false); err != nil {
-		t.Fatal(err)
-	}
-	return w
-}
-
-func digestOf(version string) artifact.Digest { return artifact.DigestOf([]byte(version)) }
-
-// accept writes an accepted handoff of version, pushed by alice, as the bridge does.
-func (w *world) accept(version string) bridge.Release {
-	w.t.Helper()
-	w.n++
-	ref := artifact.Reference{Repository: "shop/web", Tag: version, Digest: digestOf(version)}
-	pub := bridge.Published{Source: "/ci", ID: fmt.Sprint("run/", w.n), Artifact: ref, At: w.now, Chain: "chain" + version}
-	ev, _, err := w.store.Receive(w.t.Context(), bridge.Event{Published: pub, Sender: "ci", Received: w.now})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	arts := map[string]artifact.Digest{"web": ref.Digest}
-	r := bridge.Release{
-		ID: bridge.ReleaseID("shop", arts), Application: "shop", Version: version, Artifacts: arts, Evidence: evidence(w.believer.extra),
-		Snapshot: evidence(w.believer.extra).Hash(), Delivery: 1, Trust: 1, Author: "alice", Accepted: w.now, Built: w.now,
-	}
-	starts, err := cd.Planner{Reader: w.store}.Starts(w.t.Context(), r, "dev")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	h := bridge.Handoff{Event: ev.ID, Application: "shop", Trigger: "published", State: bridge.Accepted, Release: r.ID, Image: ref, At: w.now}
-	if err := w.store.Cross(w.t.Context(), bridge.Crossing{Event: ev, Outcomes: []bridge.Outcome{{Handoff: h, Release: &r, Starts: starts}}}); err != nil {
-		w.t.Fatal(err)
-	}
-	return r
-}
-
-// settle works everything that can move without time passing, and returns.
-func (w *world) settle() {
-	w.t.Helper()
-	for range 100 {
-		moved := false
-		tasks, err := w.store.Moving(w.t.Context(), 0, 200)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for _, task := range tasks {
-			id := cd.PromotionID(task.ID)
-			if err := w.service.Work(w.t.Context(), id, task.Version); err != nil {
-				w.t.Fatalf("work promotion %d: %v", id, err)
-			}
-			p := w.promotion(id)
-			moved = moved || p.Version != task.Version
-		}
-		if !moved {
-			return
-		}
-	}
-	w.t.Fatal("it does not settle")
-}
-
-func (w *world) promotion(id cd.PromotionID) cd.Promotion {
-	w.t.Helper()
-	p, err := w.store.Promotion(w.t.Context(), id)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return p
-}
-
-func env(name string) cd.EnvironmentRef { return cd.EnvironmentRef{Application: "shop", Name: name} }
-
-// newest is the newest promotion into an environment.
-func (w *world) newest(name string) cd.Promotion {
-	w.t.Helper()
-	list, err := w.store.Promotions(w.t.Context(), cd.PromotionFilter{Environment: env(name), Limit: 1})
-	if err != nil || len(list) == 0 {
-		w.t.Fatalf("no promotion into %s: %v", name, err)
-	}
-	return list[0]
-}
-
-func (w *world) runs(name string, want map[string]int) {
-	w.t.Helper()
-	if diff := cmp.Diff(want, w.target.Running(env(name))); diff != "" {
-		w.t.Fatalf("%s runs (-want +got):\n%s", name, diff)
-	}
-}
-
-// ship brings a version to production with bob's approval and good figures.
-func (w *world) ship(version string) {
-	w.t.Helper()
-	w.accept(version)
-	w.settle()
-	p := w.newest("production")
-	if _, err := w.service.Approve(w.t.Context(), "bob", p.ID, p.PlanDigest, "fine"); err != nil {
-		w.t.Fatal(err)
-	}
-	w.settle()
-	w.target.Serve(digestOf(version), cd.Figures{Requests: 100})
-	w.now = w.now.Add(3 * time.Second)
-	w.settle()
-	w.runs("production", map[string]int{version: 100})
-}
 
 func TestRoadToProduction(t *testing.T) {
 	w := newWorld(t)
@@ -287,7 +133,7 @@ func TestNewerReleaseDisplacesUnapproved(t *testing.T) {
 	}
 	w.accept("1.0.5") // an older version that comes later changes nothing
 	w.settle()
-	if got := w.newest("dev"); got.State != cd.Superseded || got.Plan.Version != "1.0.5" {
+	if got := w.newest("dev"); got.State != cd.Done || got.Plan.Version != "1.1.0" {
 		t.Errorf("dev's newest is %s %s, %q", got.Plan.Version, got.State, got.Reason)
 	}
 	w.runs("dev", map[string]int{"1.1.0": 100})

@@ -98,6 +98,13 @@ func (t *Target) Sicken(d artifact.Digest, why string) {
 	t.sick[d] = why
 }
 
+// Desired is what an environment was told last that it should be; the zero value when nothing.
+func (t *Target) Desired(ref cd.EnvironmentRef) cd.Desired {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.envs[ref]
+}
+
 // Running is the names and weights of what an environment runs: "1.0.0=90 1.1.0=10", sorted.
 func (t *Target) Running(ref cd.EnvironmentRef) map[string]int {
 	t.mu.Lock()

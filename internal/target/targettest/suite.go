@@ -48,7 +48,9 @@ func neverApplied(t *testing.T, h Harness) {
 }
 
 func deploy(t *testing.T, h Harness) {
-	a := Apply(t, h.Target, 1, Desired(anyPort, h.Version("1.0.0", Good, 100)))
+	version := h.Version("1.0.0", Good, 100)
+	version.Inputs = map[string]string{"INPUT_REGION": "eu", "VERSION": "not an input's"}
+	a := Apply(t, h.Target, 1, Desired(anyPort, version))
 	status, body := Get(t, a.Address, "/")
 	if status != 200 || body != "1.0.0 production\n" {
 		t.Errorf("the environment answers %d %q, want 200 and version and environment", status, body)
@@ -57,7 +59,7 @@ func deploy(t *testing.T, h Harness) {
 		t.Errorf("Apply = %+v, want one healthy version of weight 100", a)
 	}
 	_, env := Get(t, a.Address, "/env")
-	for _, line := range []string{"VERSION=1.0.0", "ENVIRONMENT=production", "DIGEST=" + a.Versions[0].Digest.String(), "EXTRA=from the delivery", "IMAGE=1.0.0"} {
+	for _, line := range []string{"VERSION=1.0.0", "ENVIRONMENT=production", "DIGEST=" + a.Versions[0].Digest.String(), "EXTRA=from the delivery", "IMAGE=1.0.0", "INPUT_REGION=eu"} {
 		if !strings.Contains("\n"+env+"\n", "\n"+line+"\n") {
 			t.Errorf("the version's environment lacks %q:\n%s", line, env)
 		}
