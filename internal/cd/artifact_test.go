@@ -50,7 +50,8 @@ func TestPackages(t *testing.T) {
 		},
 		"maven": {
 			`maven: {url: "http://127.0.0.1:8081/maven", name: "com.example:shop"}`,
-			bridge.PackageRule{Kind: "maven", URL: "http://127.0.0.1:8081/maven", Name: "com.example:shop", File: "jar"}, "shop", "",
+			bridge.PackageRule{Kind: "maven", URL: "http://127.0.0.1:8081/maven", Name: "com.example:shop", File: "jar"},
+			"shop", "",
 		},
 		"npm": {`npm: {name: "@acme/shop"}`, bridge.PackageRule{Kind: "npm", Name: "@acme/shop"}, "shop", ""},
 	} {

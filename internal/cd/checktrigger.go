@@ -92,16 +92,15 @@ func (c *checker) keysFit(p string, t TriggerSpec) bool {
 
 // either is a list of kinds for a sentence: "release or git".
 func either(kinds []bridge.TriggerKind) string {
-	text := string(kinds[0])
-	for i, k := range kinds[1:] {
-		if i == len(kinds)-2 {
-			text += " or "
-		} else {
-			text += ", "
-		}
-		text += string(k)
+	words := make([]string, len(kinds))
+	for i, k := range kinds {
+		words[i] = string(k)
 	}
-	return text
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 func (c *checker) trigger(p string, t TriggerSpec) {

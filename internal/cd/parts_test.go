@@ -22,9 +22,10 @@ func pair(version string) map[string]artifact.Digest {
 	return map[string]artifact.Digest{"web": digestOf(version + " web"), "worker": digestOf(version + " worker")}
 }
 
-// toProduction brings a release of two artifacts to production's approval.
-func (w *world) toProduction(version string) cd.Promotion {
+// toProduction brings 1.0.0, a release of two artifacts, to production's approval.
+func (w *world) toProduction() cd.Promotion {
 	w.t.Helper()
+	const version = "1.0.0"
 	r, _ := w.cross(version, pair(version), "dev")
 	w.settle()
 	w.runs("dev", map[string]int{version: 100})
@@ -52,7 +53,7 @@ func (w *world) approve(p cd.Promotion) cd.Promotion {
 
 func TestReleaseOfTwoArtifacts(t *testing.T) {
 	w := newWorldOf(t, twoArtifacts)
-	p := w.approve(w.toProduction("1.0.0"))
+	p := w.approve(w.toProduction())
 	w.runs("production", map[string]int{"1.0.0": 100})
 	if !maps.Equal(pair("1.0.0"), p.Plan.Artifacts) {
 		t.Errorf("the plan's artifacts are %v", p.Plan.Artifacts)
@@ -80,7 +81,7 @@ func TestReleaseOfTwoArtifacts(t *testing.T) {
 // Production runs worker alone, but the release is proven as a whole.
 func TestOneOfTwoIsRevokedBeforeAdmit(t *testing.T) {
 	w := newWorldOf(t, twoArtifacts)
-	p := w.toProduction("1.0.0")
+	p := w.toProduction()
 	w.believer.revoked[pair("1.0.0")["web"]] = true
 	if p = w.approve(p); p.State != cd.Failed || !strings.Contains(p.Reason, "web: signer ci is revoked") {
 		t.Fatalf("production is %s, %q", p.State, p.Reason)
@@ -90,7 +91,7 @@ func TestOneOfTwoIsRevokedBeforeAdmit(t *testing.T) {
 
 func TestNewEvidenceOfOneOfTwo(t *testing.T) {
 	w := newWorldOf(t, twoArtifacts)
-	p := w.toProduction("1.0.0")
+	p := w.toProduction()
 	w.believer.extra = 1
 	if got := w.approve(p); got.State != cd.Superseded {
 		t.Fatalf("production is %s, %q", got.State, got.Reason)
@@ -118,7 +119,7 @@ func TestReleaseLacksWhatRuns(t *testing.T) {
 // A delivery that has an artifact no more proves nothing about it.
 func TestArtifactIsGoneFromTheDelivery(t *testing.T) {
 	w := newWorldOf(t, twoArtifacts)
-	w.approve(w.toProduction("1.0.0"))
+	w.approve(w.toProduction())
 	r, _ := w.cross("1.1.0", pair("1.1.0"), "")
 	gone := strings.Replace(strings.Replace(twoArtifacts, "  - {name: web, image: shop/web}\n", "", 1), "artifact: web, command: [./web]", "artifact: worker", 1)
 	if _, err := cd.ApplyDelivery(t.Context(), w.store, "ops", "delivery.yaml", []byte(gone), false); err != nil {

@@ -3,6 +3,7 @@ package cd
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"path"
 	"slices"
 	"time"
@@ -142,8 +143,6 @@ func (t TriggerSpec) schema() (json.RawMessage, error) {
 		return nil, nil
 	}
 	whole := map[string]any{"type": "object", "additionalProperties": false}
-	for k, v := range t.Inputs {
-		whole[k] = v
-	}
+	maps.Copy(whole, t.Inputs)
 	return json.Marshal(whole)
 }

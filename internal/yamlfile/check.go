@@ -146,8 +146,7 @@ func (f *File) own(n ast.Node, t reflect.Type, path string) error {
 		return nil
 	}
 	text := err.Error()
-	var at yaml.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[yaml.Error](err); ok {
 		text = at.GetMessage()
 	}
 	return f.fault(n, "%s is not understood: %.200s", name(path), text)

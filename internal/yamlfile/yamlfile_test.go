@@ -26,6 +26,7 @@ type root struct {
 	Name  string            `json:"name"`
 	Stage []stage           `json:"stages"`
 	Env   map[string]string `json:"env"`
+	Free  map[string]any    `json:"free"`
 }
 
 type stage struct {
@@ -56,12 +57,15 @@ func TestDecode(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ src, want, hint string }{
 		"unknown key":  {"name: a\nstags: []\n", `x.yaml:2:1: unknown key "stags"`, `did you mean stages?`},
-		"far key":      {"name: a\nzzzzzzzz: 1\n", `x.yaml:2:1: unknown key "zzzzzzzz"`, "use one of name, stages, env"},
+		"far key":      {"name: a\nzzzzzzzz: 1\n", `x.yaml:2:1: unknown key "zzzzzzzz"`, "use one of name, stages, env, free"},
 		"nested key":   {"stages:\n  - nam: dev\n", `x.yaml:2:5: unknown key "nam" in stages`, `did you mean name?`},
 		"not a list":   {"stages: 3\n", "x.yaml:1:9: stages must be a list", ""},
 		"not a scalar": {"name: {a: b}\n", "x.yaml:1:8: name must be a single value", ""},
 		"wrong type":   {"stages: [{weight: many}]\n", "x.yaml:1:19: ", ""},
-		"bad duration": {"stages:\n  - pause: soon\n", "x.yaml", ""},
+		"bad duration": {"stages:\n  - pause: soon\n", `x.yaml:2:12: stages.pause is not understood: time: invalid duration "soon"`, ""},
+		"free list":    {"free: [a]\n", "x.yaml:1:7: free must be a mapping", ""},
+		"free twice":   {"free: {a: {b: 1, 'b': 2}}\n", "x.yaml:1:18: ", ""},
+		"free depth":   {"free:\n" + deep(40), "x.yaml:34:34: the file nests deeper than 32", ""},
 		"syntax":       {"name: [\n", "x.yaml:1:7: ", ""},
 		"empty":        {"", "x.yaml:1:1: want one YAML document, not 0", "start with apiVersion: drawbridge/v1"},
 		"two docs":     {"name: a\n---\nname: b\n", "x.yaml:1:1: want one YAML document, not 2", "start with apiVersion: drawbridge/v1"},
@@ -83,10 +87,35 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// deep is a mapping in block form that nests n levels.
+func deep(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strings.Repeat(" ", i+1) + "a:\n")
+	}
+	return b.String()
+}
+
+func TestDecodeFreely(t *testing.T) {
+	var r root
+	f, err := yamlfile.Decode("x.yaml", []byte("free:\n  type: object\n  properties: {n: {enum: [1, x, null, 2.5]}}\n"), &r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(r.Free)
+	if want := `{"properties":{"n":{"enum":[1,"x",null,2.5]}},"type":"object"}`; err != nil || string(got) != want {
+		t.Errorf("decoded %s, %v, want %s", got, err, want)
+	}
+	if got := f.At("free.properties.n", "no").Error(); got != "x.yaml:3:16: no" {
+		t.Errorf("At gives %q", got)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add("name: shop\nstages:\n  - name: dev\n")
 	f.Add("a: &a [*a]")
 	f.Add("? x\n: y")
+	f.Add("free: {a: [{b: .inf}], 1: x}")
 	f.Fuzz(func(t *testing.T, src string) {
 		var r root
 		if _, err := yamlfile.Decode("x.yaml", []byte(src), &r); err != nil && fault.As(err) == nil {
