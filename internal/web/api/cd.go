@@ -30,6 +30,7 @@ type Promotion struct {
 	Steps       []PlanStep      `json:"steps"`
 	Causes      []cd.Cause      `json:"causes"`
 	Decisions   []cd.Decision   `json:"decisions"`
+	Handoff     int64           `json:"handoff,omitempty"` // that a request for it made; in the answer to that request alone
 }
 
 // PlanStep is one step of a plan.
@@ -85,8 +86,12 @@ func stepsOf(p cd.Plan) []PlanStep {
 // NewPromotion asks for a promotion.
 type NewPromotion struct {
 	Release     string `json:"release" jsonschema:"description=Release id\\, six or more of its first digits\\, or APPLICATION@VERSION."`
-	Environment string `json:"environment" jsonschema:"description=Name of one of the application's environments."`
+	Environment string `json:"environment,omitempty" jsonschema:"description=Name of one of the application's environments; absent: the trigger's."`
 	Note        string `json:"note,omitempty"`
+	// Trigger is a manual trigger of the application.
+	Trigger string         `json:"trigger,omitempty" jsonschema:"description=A manual trigger of the application; absent: none."`
+	Inputs  map[string]any `json:"inputs,omitempty" jsonschema:"description=By the schema of the trigger."`
+	Key     string         `json:"key,omitempty" jsonschema:"description=Names this request: a repetition by the same identity asks once. The header Idempotency-Key says the same."`
 }
 
 // Decision approves or rejects a promotion.
@@ -137,9 +142,6 @@ type Environment struct {
 func EnvironmentOf(r cd.EnvironmentRow) Environment {
 	return Environment{Application: r.Ref.Application, Name: r.Ref.Name, Address: r.Address, Live: int64(r.Live), Active: int64(r.Active)}
 }
-
-// Status is what one environment is and what is on its way there.
-type Status = cd.Status
 
 // Answer says why something moves or does not, and what to do next.
 type Answer = cd.Answer

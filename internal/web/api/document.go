@@ -5,7 +5,7 @@ const YAMLType = "application/yaml"
 
 // Applied is what an apply did, or would do.
 type Applied struct {
-	Kind    string `json:"kind"` // "Delivery" or "Trust"
+	Kind    string `json:"kind"` // "Delivery", "Trust", "Policy" or "Workload"
 	Name    string `json:"name"`
 	Version int64  `json:"version"` // the newest version now
 	Changed bool   `json:"changed"` // false: the file is the newest version already

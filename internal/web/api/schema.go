@@ -4,10 +4,14 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/invopop/jsonschema"
 
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
+	"drawbridge/internal/fault"
+	"drawbridge/internal/identity"
 )
 
 // SchemaType is the media type of a JSON Schema.
@@ -16,20 +20,71 @@ const SchemaType = "application/schema+json"
 // durationForm is what Go's time.ParseDuration reads, without a sign.
 const durationForm = `^([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))*$`
 
-// DeliverySchema is the JSON Schema (draft 2020-12) of a delivery file, indented, for
-// editors that complete and check it. It is made from cd.Delivery; what it cannot say,
-// cd.ParseDelivery checks besides.
-func DeliverySchema() ([]byte, error) {
+// form is one kind of file that people write.
+type form struct {
+	kind, title string
+	file        reflect.Type
+	optional    []string // that the JSON of the type always has and a file need not
+}
+
+// workloadFile is identity.Workload as a file has it.
+type workloadFile struct {
+	APIVersion string `json:"apiVersion" jsonschema:"enum=drawbridge/v1"`
+	Kind       string `json:"kind" jsonschema:"enum=Workload"`
+	identity.Workload
+}
+
+// forms are the kinds of files with a schema. A delivery without triggers is promoted by
+// hand; its JSON always has the list.
+func forms() []form {
+	return []form{
+		{cd.KindDelivery, "Drawbridge delivery", reflect.TypeFor[cd.Delivery](), []string{"triggers"}},
+		{"EnvironmentState", "Drawbridge environment state: what one environment shall run", reflect.TypeFor[bridge.State](), nil},
+		{bridge.KindPolicy, "Drawbridge policy", reflect.TypeFor[bridge.Policy](), nil},
+		{bridge.KindReceiver, "Drawbridge receiver", reflect.TypeFor[bridge.Receiver](), nil},
+		{bridge.KindWorkload, "Drawbridge workload", reflect.TypeFor[workloadFile](), nil},
+	}
+}
+
+// SchemaKinds are the kinds of files that Schema knows, sorted.
+func SchemaKinds() []string {
+	var out []string
+	for _, f := range forms() {
+		out = append(out, f.kind)
+	}
+	return out
+}
+
+// Schema is the JSON Schema (draft 2020-12) of files of a kind, indented, for editors that
+// complete and check them. It is made from what the server reads them into; what it cannot
+// say is checked besides when a file is applied. Upper and lower case of kind are one. An
+// unknown kind is a fault of kind NotFound.
+func Schema(kind string) ([]byte, error) {
+	for _, f := range forms() {
+		if strings.EqualFold(f.kind, kind) {
+			return f.schema()
+		}
+	}
+	return nil, fault.New(fault.NotFound, "there is no schema of kind %.40q", kind).WithField("kind").
+		WithHint("use one of %s", strings.Join(SchemaKinds(), ", "))
+}
+
+// DeliverySchema is the schema of a delivery file.
+func DeliverySchema() ([]byte, error) { return Schema(cd.KindDelivery) }
+
+func (f form) schema() ([]byte, error) {
 	reflector := jsonschema.Reflector{Anonymous: true, ExpandedStruct: true, Mapper: func(t reflect.Type) *jsonschema.Schema {
-		if t == reflect.TypeFor[cd.Duration]() {
+		switch t {
+		case reflect.TypeFor[cd.Duration]():
 			return &jsonschema.Schema{Type: "string", Pattern: durationForm, Examples: []any{"2s", "1m30s"}}
+		case reflect.TypeFor[bridge.Wanted]():
+			return &jsonschema.Schema{Type: "string", Pattern: bridge.WantedForm, Examples: []any{"1.4.2"}}
 		}
 		return nil
 	}}
-	s := reflector.ReflectFromType(reflect.TypeFor[cd.Delivery]())
-	s.Title = "Drawbridge delivery"
-	// A delivery without triggers is promoted by hand; its JSON always has the list.
-	s.Required = slices.DeleteFunc(s.Required, func(name string) bool { return name == "triggers" })
+	s := reflector.ReflectFromType(f.file)
+	s.Title = f.title
+	s.Required = slices.DeleteFunc(s.Required, func(name string) bool { return slices.Contains(f.optional, name) })
 	b, err := json.MarshalIndent(s, "", "  ")
 	return append(b, '\n'), err
 }
