@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"drawbridge/internal/artifact"
 	"drawbridge/internal/attest"
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
 	"drawbridge/internal/fault"
 )
@@ -28,10 +30,11 @@ func TestDeliveryVersions(t *testing.T) {
 				t.Errorf("version %d has image %q, %v", version, d.Artifacts[0].Image, err)
 			}
 		}
-		for repository, want := range map[string]int{"shop/web": 0, "shop/site": 1, "shop/": 0, "%": 0} {
-			apps, err := w.Concerned(t.Context(), artifact.Reference{Repository: repository, Tag: "1.0.0"})
-			if err != nil || len(apps) != want {
-				t.Errorf("%q concerns %d applications, %v", repository, len(apps), err)
+		for repository, want := range map[string]int{"shop/web": 0, "shop/site": 1, "shop/": 0, "%": 0, "shop/site\x00": 0} {
+			f := bridge.Fact{Kind: bridge.KindArtifact, Artifact: artifact.Reference{Repository: repository, Tag: "1.0.0"}}
+			apps, err := w.Concerned(t.Context(), f.Keys())
+			if err != nil || len(apps) != want || want > 0 && (apps[0].Name != "shop" || apps[0].Delivery != 2) {
+				t.Errorf("%q concerns %+v, %v", repository, apps, err)
 			}
 		}
 		rows, err := w.Environments(t.Context(), "shop")
@@ -118,6 +121,124 @@ func conflicts(t *testing.T, errs []error) {
 			t.Errorf("a writer too many: %v, want a conflict", err)
 		}
 	}
+}
+
+func TestDocumentsComeAndGo(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		put := func(kind, name, body string, was int64) error {
+			_, err := w.PutDocument(ctx, "ops", kind, name, []byte(body), was)
+			return err
+		}
+		var calls []func() error
+		for i := range 4 {
+			calls = append(calls, func() error { return put(bridge.KindReceiver, "github", fmt.Sprint("by ", i), 0) })
+		}
+		conflicts(t, race(calls...))
+		for _, name := range []string{"harbor", "jira"} {
+			if err := put(bridge.KindReceiver, name, "body of "+name, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := put(bridge.KindPolicy, "default", "policy", 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.PutReceiverSecret(ctx, "ops", "harbor", []byte("sealed"), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.DropDocument(ctx, "ops", bridge.KindReceiver, "harbor"); err != nil {
+			t.Fatal(err)
+		}
+		for name, err := range map[string]error{
+			"dropped twice":   w.DropDocument(ctx, "ops", bridge.KindReceiver, "harbor"),
+			"never there":     w.DropDocument(ctx, "ops", bridge.KindWorkload, "harbor"),
+			"of another kind": w.DropDocument(ctx, "ops", bridge.KindPolicy, "jira"),
+		} {
+			if fault.KindOf(err) != fault.NotFound {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for name, err := range map[string]error{
+			"a delivery is dropped": w.DropDocument(ctx, "ops", cd.KindDelivery, "shop"),
+			"a delivery is put":     put(cd.KindDelivery, "shop", "x", 1),
+			"an unknown kind":       put("Anything", "a", "x", 0),
+			"an empty one":          put(bridge.KindReceiver, "empty", "", 0),
+			"an old version":        put(bridge.KindReceiver, "harbor", "x", 1),
+		} {
+			if err == nil {
+				t.Errorf("%s: no error", name)
+			}
+		}
+		if list, err := w.ReceiverSecrets(ctx, "harbor", w.clock.now()); err != nil || len(list) != 0 {
+			t.Errorf("a dropped receiver has %d secrets, %v", len(list), err)
+		}
+		if body, version, err := w.Newest(ctx, bridge.KindReceiver, "harbor"); err != nil || len(body) != 0 || version != 2 {
+			t.Errorf("dropped: %q, version %d, %v", body, version, err)
+		}
+		list, err := w.Documents(ctx, bridge.KindReceiver, "", 0)
+		if err != nil || len(list) != 2 || list[0].Name != "github" || list[1].Name != "jira" || string(list[1].Body) != "body of jira" {
+			t.Errorf("receivers %+v, %v", list, err)
+		}
+		if list, err := w.Documents(ctx, bridge.KindReceiver, "github", 1); err != nil || len(list) != 1 || list[0].Name != "jira" {
+			t.Errorf("the next page %+v, %v", list, err)
+		}
+		if err := put(bridge.KindReceiver, "harbor", "again", 2); err != nil {
+			t.Fatal(err)
+		}
+		if list, err := w.Documents(ctx, bridge.KindReceiver, "github", 1); err != nil || len(list) != 1 || list[0].Version != 3 {
+			t.Errorf("made again %+v, %v", list, err)
+		}
+		want := []string{
+			"receiver.apply receiver/github", "receiver.apply receiver/harbor", "receiver.apply receiver/jira", "policy.apply policy/default",
+			"receiver.secret receiver/harbor", "receiver.remove receiver/harbor", "receiver.apply receiver/harbor",
+		}
+		if got := w.entries()[1:]; !slices.Equal(got, want) {
+			t.Errorf("audit log %v", got)
+		}
+		w.audited()
+	})
+}
+
+func TestReceiverSecrets(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		put := func(sealed string, keep time.Time) {
+			t.Helper()
+			if err := w.PutReceiverSecret(ctx, "ops", "github", []byte(sealed), keep); err != nil {
+				t.Fatal(err)
+			}
+		}
+		valid := func(at time.Time, want ...string) {
+			t.Helper()
+			list, err := w.ReceiverSecrets(ctx, "github", at)
+			var got []string
+			for _, b := range list {
+				got = append(got, string(b))
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("secrets %v, %v, want %v", got, err, want)
+			}
+		}
+		valid(start)
+		put("\x00one", time.Time{})
+		put("two", start.Add(time.Hour)) // one is kept for an hour
+		valid(start, "two", "\x00one")
+		valid(start.Add(time.Hour), "two")
+		put("three", time.Time{}) // two ends, one has its hour
+		valid(start, "three", "\x00one")
+		w.clock.move(2 * time.Hour)
+		put("four", w.clock.now().Add(-time.Hour)) // kept until a time that has passed
+		valid(w.clock.now(), "four")
+		if n := w.count("SELECT count(*) FROM receiver_secret"); n != 1 {
+			t.Errorf("%d rows: what has ended is not dropped", n)
+		}
+		if err := w.PutReceiverSecret(ctx, "ops", "github", nil, time.Time{}); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("an empty secret: %v", err)
+		}
+		if list, err := w.ReceiverSecrets(ctx, "githu", start); err != nil || len(list) != 0 {
+			t.Errorf("another receiver's: %v, %v", list, err)
+		}
+	})
 }
 
 func TestApplicationsPage(t *testing.T) {

@@ -115,26 +115,47 @@ func image(version string) artifact.Reference {
 	return artifact.Reference{Repository: "shop/web", Tag: version, Digest: digestOf(version)}
 }
 
-// published is the event of a version's n-th publication.
-func (w *world) published(version string, n int) bridge.Event {
-	return bridge.Event{
-		Published: bridge.Published{Source: "/ci", ID: fmt.Sprintf("%s/%d", version, n), Artifact: image(version), At: w.clock.now(), Chain: "chain"},
-		Sender:    "ci", Received: w.clock.now(), State: bridge.EventReceived,
+// published is the delivery that tells of a version's n-th publication.
+func (w *world) published(version string, n int) bridge.Message {
+	id := fmt.Sprintf("%s/%d", version, n)
+	return bridge.Message{
+		Receiver: bridge.DoorAPI, Sender: "ci", Key: "/ci " + id,
+		Headers: map[string]string{"content-type": "application/json"}, Body: []byte(`{"id":"` + id + `"}`),
+		Facts: []bridge.Fact{{
+			Kind: bridge.KindArtifact, Type: bridge.PublishedType, Source: "/ci", Subject: "shop/web:" + version, At: w.clock.now(),
+			Chain: "chain", Artifact: image(version),
+		}},
 	}
 }
 
 func (w *world) receive(version string, n int) bridge.Event {
 	w.t.Helper()
-	kept, fresh, err := w.Receive(w.t.Context(), w.published(version, n))
-	if err != nil || !fresh {
-		w.t.Fatalf("receive %s: fresh %v, %v", version, fresh, err)
+	return w.received(w.published(version, n))
+}
+
+// received keeps a delivery with one fact.
+func (w *world) received(m bridge.Message) bridge.Event {
+	w.t.Helper()
+	kept, fresh, err := w.Receive(w.t.Context(), m)
+	if err != nil || !fresh || len(kept) != 1 {
+		w.t.Fatalf("receive %s: %d events, fresh %v, %v", m.Key, len(kept), fresh, err)
 	}
-	return kept
+	return kept[0]
+}
+
+// cross writes a crossing and returns its handoffs' ids.
+func (w *world) cross(c bridge.Crossing) []int64 {
+	w.t.Helper()
+	ids, err := w.Cross(w.t.Context(), c)
+	if err != nil || len(ids) != len(c.Outcomes) {
+		w.t.Fatalf("cross event %d: handoffs %v, %v", c.Event.ID, ids, err)
+	}
+	return ids
 }
 
 func (w *world) release(version string) bridge.Release {
 	arts := map[string]artifact.Digest{"web": digestOf(version)}
-	ev := evidence()
+	ev := bridge.EvidenceSet{"web": evidence()}
 	return bridge.Release{
 		ID: bridge.ReleaseID("shop", arts), Application: "shop", Version: version, Artifacts: arts, Evidence: ev, Snapshot: ev.Hash(),
 		Delivery: 1, Trust: 1, Author: "alice", Authors: []string{"alice"}, Chain: "chain", Accepted: w.clock.now(), Built: w.clock.now(),
@@ -146,29 +167,38 @@ func evidence() attest.Evidence { return attest.Evidence{Attestations: make([]at
 // accepted is the crossing of an event that gives a release.
 func (w *world) accepted(ev bridge.Event, trigger string) bridge.Crossing {
 	w.t.Helper()
-	r := w.release(ev.Published.Artifact.Tag)
-	starts, err := cd.Planner{Reader: w.Store}.Starts(w.t.Context(), r, "dev")
+	r := w.release(ev.Fact.Artifact.Tag)
+	starts, err := cd.Planner{Reader: w.Store}.Plan(w.t.Context(), bridge.Request{
+		Release: r, Environment: "dev", New: true, Cause: bridge.Cause{Kind: bridge.ByTrigger, Actor: r.Author, Note: "trigger " + trigger},
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	h := bridge.Handoff{
-		Event: ev.ID, Application: "shop", Trigger: trigger, State: bridge.Accepted, Reason: "verified",
-		Release: r.ID, Image: ev.Published.Artifact, Delivery: 1, At: w.clock.now(), Chain: r.Chain,
-	}
+	h := w.handoff(ev, trigger, bridge.Accepted, "verified")
+	h.Release, h.Once, h.Version = r.ID, r.ID, r.Version
 	return bridge.Crossing{Event: ev, Outcomes: []bridge.Outcome{{Handoff: h, Release: &r, Starts: starts}}}
 }
 
-func refused(ev bridge.Event, trigger, reason string) bridge.Crossing {
-	h := bridge.Handoff{Event: ev.ID, Application: "shop", Trigger: trigger, State: bridge.Refused, Reason: reason, Image: ev.Published.Artifact, At: start}
+func (w *world) handoff(ev bridge.Event, trigger string, state bridge.HandoffState, reason string) bridge.Handoff {
+	return bridge.Handoff{
+		Event: ev.ID, Application: "shop", Trigger: trigger, State: state, Reason: reason,
+		Image: ev.Fact.Artifact, Delivery: 1, At: w.clock.now(), Chain: ev.Fact.Chain,
+	}
+}
+
+// outcome is the crossing of an event that gives no release.
+func (w *world) outcome(ev bridge.Event, trigger string, state bridge.HandoffState, reason string) bridge.Crossing {
+	h := w.handoff(ev, trigger, state, reason)
+	if state == bridge.Waiting {
+		h.Look, h.Until = w.clock.now().Add(time.Minute), w.clock.now().Add(time.Hour)
+	}
 	return bridge.Crossing{Event: ev, Outcomes: []bridge.Outcome{{Handoff: h}}}
 }
 
 // ship has a version cross and returns its release and its promotion into dev.
 func (w *world) ship(version string) (bridge.Release, cd.Promotion) {
 	w.t.Helper()
-	if err := w.Cross(w.t.Context(), w.accepted(w.receive(version, 1), "published")); err != nil {
-		w.t.Fatal(err)
-	}
+	w.cross(w.accepted(w.receive(version, 1), "published"))
 	list, err := w.Promotions(w.t.Context(), cd.PromotionFilter{Environment: env("dev"), Limit: 1})
 	if err != nil || len(list) != 1 || list[0].Plan.Version != version {
 		w.t.Fatalf("promotions after %s crossed: %+v, %v", version, list, err)
@@ -216,8 +246,12 @@ func (w *world) service(target cd.Target) *cd.Service {
 // believer believes everything.
 type believer struct{}
 
-func (believer) Verify(context.Context, bridge.ArtifactRule, artifact.Digest, time.Time) (bridge.Verdict, error) {
-	return bridge.Verdict{Evidence: evidence(), Trust: 1}, nil
+func (believer) VerifySet(_ context.Context, _ []bridge.ArtifactRule, set map[string]artifact.Digest, _ time.Time) (bridge.SetVerdict, error) {
+	v := bridge.SetVerdict{Evidence: bridge.EvidenceSet{}, Trust: 1}
+	for name := range set {
+		v.Evidence[name] = evidence()
+	}
+	return v, nil
 }
 
 // moved is p after an event, committed.
@@ -346,6 +380,18 @@ func hostile() map[string]string {
 
 // digests lets go-cmp compare digests, which have no exported field.
 func digests() cmp.Option { return cmpopts.EquateComparable(artifact.Digest{}) }
+
+// exec changes rows behind the store's back.
+func (w *world) exec(query string) {
+	w.t.Helper()
+	err := w.DB().InTx(w.t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.SQL.ExecContext(ctx, query)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
 
 // deleteTasks loses every task, as giving up on them would.
 func deleteTasks(ctx context.Context, tx *store.Tx) error {
