@@ -12,10 +12,10 @@ type Role string
 // The roles of people, each of which may all that the one before it may, and the two of machines.
 const (
 	Viewer    Role = "viewer"    // reads
-	Developer Role = "developer" // pushes commits and asks for promotions
+	Developer Role = "developer" // pushes commits, asks for promotions and tests triggers
 	Approver  Role = "approver"  // decides on promotions
-	Releaser  Role = "releaser"  // applies deliveries and rolls back
-	Admin     Role = "admin"     // makes repositories, tokens and trust
+	Releaser  Role = "releaser"  // applies deliveries, rolls back, pauses triggers
+	Admin     Role = "admin"     // makes repositories, tokens, receivers, workloads, trust and policy
 	Events    Role = "events"    // a machine that posts events and nothing else
 	CI        Role = "ci"        // a machine that writes to the registry and nothing else
 )
@@ -32,6 +32,12 @@ const (
 	CreateRepository Action = "create repositories"
 	ApplyDelivery    Action = "apply deliveries"
 	ApplyTrust       Action = "apply trust"
+	ApplyPolicy      Action = "apply policies"
+	ManageReceivers  Action = "manage receivers"
+	ManageWorkloads  Action = "manage workloads"
+	PauseTrigger     Action = "pause triggers"
+	TestTrigger      Action = "test triggers"
+	Redrive          Action = "have events processed again"
 	Promote          Action = "promote"
 	Approve          Action = "approve promotions"
 	Rollback         Action = "roll back"
@@ -53,6 +59,12 @@ var may = map[Action][]Role{
 	Rollback:         {Releaser, Admin},
 	CreateRepository: {Admin},
 	ApplyTrust:       {Admin},
+	ApplyPolicy:      {Admin},
+	ManageReceivers:  {Admin},
+	ManageWorkloads:  {Admin},
+	PauseTrigger:     {Releaser, Admin},
+	TestTrigger:      {Developer, Approver, Releaser, Admin},
+	Redrive:          {Releaser, Admin},
 	ManageTokens:     {Admin},
 	PostEvents:       {Admin, Events},
 	RegistryPull:     {Viewer, Developer, Approver, Releaser, Admin, CI},
