@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // schedules name time zones, which a small machine does not have
 
 	"golang.org/x/sys/unix"
 

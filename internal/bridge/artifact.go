@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"drawbridge/internal/artifact"
 	"drawbridge/internal/attest"
@@ -160,13 +161,13 @@ func digests(set map[string]artifact.Digest, order []string) string {
 			return d.String()
 		}
 	}
-	text := ""
+	var parts []string
 	for _, name := range order {
 		if d, ok := set[name]; ok {
-			text += name + " " + d.Short() + " "
+			parts = append(parts, name+" "+d.Short())
 		}
 	}
-	return text + "together"
+	return strings.Join(parts, " with ")
 }
 
 // unproven refuses, or waits where nothing is wrong but what is required is not there yet.
@@ -174,7 +175,7 @@ func (in hearing) unproven(list []attest.Refusal) Outcome {
 	in.h.Refusals = list
 	in.note("evidence", false, "%s", Reasons(list))
 	absent := !slices.ContainsFunc(list, func(r attest.Refusal) bool { return r.Rule != attest.RuleMissing && r.Rule != attest.RuleSet })
-	var patience = in.app.patience(in.t)
+	patience := in.app.patience(in.t)
 	if absent && patience > 0 && in.now.Before(in.ev.Received.Add(patience)) {
 		return in.wait(patience, "%s", Reasons(list))
 	}

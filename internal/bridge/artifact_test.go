@@ -107,12 +107,12 @@ func TestConditionOverEvidence(t *testing.T) {
 		state bridge.HandoffState
 		text  string
 	}{
-		`evidence.tests.passed >= 3 && evidence.tests.failed == 0`:                           {bridge.Accepted, ""},
+		`evidence.tests.passed >= 3 && evidence.tests.failed == 0`:                            {bridge.Accepted, ""},
 		`evidence.artifacts.web.provenance.author == "alice" && event.artifact.endsWith("1")`: {bridge.Ignored, ""},
-		`evidence.tests.passed > 100`:                                                        {bridge.Ignored, "does not hold"},
-		`evidence.coverage.line > 0.5`:                                                       {bridge.Ignored, "coverage"},
-		`has(evidence.coverage) || evidence.tests.passed == 3`:                               {bridge.Accepted, ""},
-		`event.sender == "ci" && event.receiver == "api"`:                                    {bridge.Accepted, ""},
+		`evidence.tests.passed > 100`:                                                         {bridge.Ignored, "does not hold"},
+		`evidence.coverage.line > 0.5`:                                                        {bridge.Ignored, "coverage"},
+		`has(evidence.coverage) || evidence.tests.passed == 3`:                                {bridge.Accepted, ""},
+		`event.sender == "ci" && event.receiver == "api"`:                                     {bridge.Accepted, ""},
 	} {
 		w := newWorld(t, withTrigger(fmt.Sprintf("{name: t, on: artifact, when: %q, promote: dev}", when)))
 		w.want(w.tell(w.image("shop/web", "1.0.0", "a", made{})), want.state, want.text)

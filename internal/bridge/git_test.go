@@ -3,7 +3,7 @@ package bridge_test
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // Git's names of commits
+	"crypto/sha1"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
@@ -58,7 +58,7 @@ func (p person) commit(t *testing.T, n int, at time.Time) (string, []byte) {
 		head += "gpgsig " + strings.ReplaceAll(strings.TrimSpace(armoured), "\n", "\n ") + "\n"
 	}
 	raw := []byte(head + body)
-	sum := sha1.Sum(append(fmt.Appendf(nil, "commit %d\x00", len(raw)), raw...)) //nolint:gosec // as Git does
+	sum := sha1.Sum(append(fmt.Appendf(nil, "commit %d\x00", len(raw)), raw...))
 	return hex.EncodeToString(sum[:]), raw
 }
 

@@ -112,7 +112,7 @@ func (t Trigger) CheckInputs(inputs map[string]any) error {
 	if inputs == nil {
 		inputs = map[string]any{}
 	}
-	if err := schema.Validate(map[string]any(inputs)); err != nil {
+	if err := schema.Validate(inputs); err != nil {
 		return fault.New(fault.Invalid, "the inputs do not fit: %s", firstLine(err)).WithField("inputs").
 			WithHint("drawbridge trigger show %s", t.Name)
 	}

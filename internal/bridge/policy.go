@@ -72,7 +72,7 @@ func (p Policy) private() ([]netip.Prefix, error) {
 // public ones always, others where the policy lists their range.
 func (p Policy) Allows(a netip.Addr) bool {
 	a = a.Unmap()
-	public := a.IsGlobalUnicast() && !a.IsPrivate() && !sharedRange.Contains(a)
+	public := a.IsGlobalUnicast() && !a.IsPrivate() && !shared(a)
 	if public {
 		return true
 	}
@@ -85,5 +85,8 @@ func (p Policy) Allows(a netip.Addr) bool {
 	return false
 }
 
-// sharedRange is the carrier's side of NAT (RFC 6598): not private by name, but not public.
-var sharedRange = netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10)
+// shared reports whether a is on the carrier's side of NAT (100.64.0.0/10, RFC 6598): not
+// private by name, but not public.
+func shared(a netip.Addr) bool {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10).Contains(a)
+}

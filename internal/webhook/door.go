@@ -31,7 +31,7 @@ type Door struct {
 	// senders that show one.
 	Tokens func(audience string) (TokenVerifier, error)
 	URL    string // address of this server, without a slash at its end
-	Now       func() time.Time
+	Now    func() time.Time
 }
 
 // Taken is what became of a delivery.
