@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
 	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
@@ -34,11 +35,18 @@ type Rollbacker interface {
 	Rollback(ctx context.Context, actor string, ref cd.EnvironmentRef, note string) (cd.Promotion, error)
 }
 
+// Expecter says what Git repositories state.
+type Expecter interface {
+	// Expected returns what an application's Git triggers state, by environment.
+	Expected(ctx context.Context, application string) ([]bridge.Expectation, error)
+}
+
 // EnvironmentParts is what the rows of environments need.
 type EnvironmentParts struct {
 	Store    EnvironmentReader
 	Reporter Reporter
 	Rollback Rollbacker
+	Expected Expecter
 }
 
 // EnvironmentRoutes are the rows of environments, of status and of why.
@@ -81,7 +89,17 @@ func (h environmentHandlers) status(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	return replySlice(w, r, list, func(v api.Status) string { return v.Application + "/" + v.Environment })
+	stated := map[string][]bridge.Expectation{}
+	out := make([]api.Status, 0, len(list))
+	for _, st := range list {
+		if _, known := stated[st.Application]; !known {
+			if stated[st.Application], err = h.Expected.Expected(r.Context(), st.Application); err != nil {
+				return err
+			}
+		}
+		out = append(out, api.StatusOf(st, stated[st.Application]))
+	}
+	return replySlice(w, r, out, func(v api.Status) string { return v.Application + "/" + v.Environment })
 }
 
 func (h environmentHandlers) why(w http.ResponseWriter, r *http.Request) error {

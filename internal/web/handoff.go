@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"drawbridge/internal/bridge"
+	"drawbridge/internal/cd"
+	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
 	"drawbridge/internal/web/api"
 )
@@ -12,15 +14,21 @@ import (
 // HandoffQuery picks handoffs; zero fields pick all.
 type HandoffQuery struct {
 	Application string
+	Trigger     string
+	Event       int64
 	State       bridge.HandoffState
 	Before      int64 // those with a smaller id
 	Limit       int   // at most 200
 }
 
-// HandoffReader reads one handoff.
+// HandoffReader reads one handoff and what it came of.
 type HandoffReader interface {
 	// Handoff returns one handoff; NotFound when there is none.
 	Handoff(ctx context.Context, id int64) (bridge.Handoff, error)
+	// Event returns one event; NotFound when there is none.
+	Event(ctx context.Context, id int64) (bridge.Event, error)
+	// Delivery returns one version of an application's delivery; NotFound when there is none.
+	Delivery(ctx context.Context, application string, version int64) (cd.Delivery, int64, error)
 }
 
 // HandoffList returns the handoffs that a query asks for, newest first.
@@ -35,12 +43,18 @@ func HandoffRoutes(store HandoffReader, list HandoffList) []Route {
 			Summary: "List handoffs, newest first", Paged: true, Response: api.Handoff{},
 			Query: []Param{
 				{"application", "Only handoffs to this application."},
+				{"trigger", "Only handoffs at triggers of this name."},
+				{"event", "Only handoffs of the event with this number."},
 				{"state", "Only handoffs in this state."},
 			},
 		},
 		{
 			Method: http.MethodGet, Pattern: "/api/v1/handoffs/{id}", Action: identity.Read, Handler: h.show,
-			Summary: "Show a handoff with its refusals", Response: api.Handoff{},
+			Summary: "Show a handoff with its checks and refusals", Response: api.Handoff{},
+		},
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/handoffs/{id}/explain", Action: identity.Read, Handler: h.explain,
+			Summary: "Tell how a handoff came to its outcome", Response: api.Explanation{},
 		},
 	}
 }
@@ -55,11 +69,18 @@ func (h handoffHandlers) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	state, err := word(r, "state", handoffStates())
+	state, err := word(r, "state", bridge.HandoffStates())
 	if err != nil {
 		return err
 	}
-	found, err := h.all(r.Context(), HandoffQuery{Application: r.URL.Query().Get("application"), State: state, Before: before, Limit: p.Limit})
+	event, err := number(r, "event")
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	found, err := h.all(r.Context(), HandoffQuery{
+		Application: q.Get("application"), Trigger: q.Get("trigger"), Event: event, State: state, Before: before, Limit: p.Limit,
+	})
 	if err != nil {
 		return err
 	}
@@ -78,6 +99,44 @@ func (h handoffHandlers) show(w http.ResponseWriter, r *http.Request) error {
 	return Reply(w, http.StatusOK, api.HandoffOf(found))
 }
 
-func handoffStates() []bridge.HandoffState {
-	return []bridge.HandoffState{bridge.Accepted, bridge.Refused, bridge.Ignored}
+func (h handoffHandlers) explain(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	id, err := ID(r, "id")
+	if err != nil {
+		return err
+	}
+	found, err := h.store.Handoff(ctx, id)
+	if err != nil {
+		return err
+	}
+	event, err := h.store.Event(ctx, found.Event)
+	if err != nil {
+		return err
+	}
+	out := api.Explanation{Handoff: api.HandoffOf(found), Event: api.EventOf(event)}
+	if out.Rule, err = h.rule(ctx, found); err != nil {
+		return err
+	}
+	out.Story = api.Story(out.Event, out.Rule, out.Handoff)
+	return Reply(w, http.StatusOK, out)
+}
+
+// rule is the trigger as the delivery had it that the handoff was judged by; nil for none.
+func (h handoffHandlers) rule(ctx context.Context, of bridge.Handoff) (*api.TriggerRule, error) {
+	if of.Trigger == "" || of.Delivery == 0 {
+		return nil, nil
+	}
+	d, version, err := h.store.Delivery(ctx, of.Application, of.Delivery)
+	if fault.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	t, ok := d.Application(version).Trigger(of.Trigger)
+	if !ok {
+		return nil, nil
+	}
+	rule := api.TriggerRuleOf(t)
+	return &rule, nil
 }

@@ -98,10 +98,13 @@ func number(r *http.Request, name string) (int64, error) {
 	return n, nil
 }
 
+// maxFileName is the longest name of a file in the positions of faults, in bytes.
+const maxFileName = 256
+
 // file is the parameter that names a file in the positions of faults.
 func file(r *http.Request, usual string) string {
 	name := r.URL.Query().Get("file")
-	if name == "" || len(name) > 256 {
+	if name == "" || len(name) > maxFileName {
 		return usual
 	}
 	return name

@@ -225,7 +225,11 @@ func words(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[ci.JobState]():
 		return oneOf(ci.JobStates())
 	case reflect.TypeFor[bridge.HandoffState]():
-		return oneOf(handoffStates())
+		return oneOf(bridge.HandoffStates())
+	case reflect.TypeFor[bridge.EventState]():
+		return oneOf(bridge.EventStates())
+	case reflect.TypeFor[bridge.TriggerKind]():
+		return oneOf(bridge.TriggerKinds())
 	case reflect.TypeFor[cd.State]():
 		return oneOf(append(cd.States(), "")) // of an environment where nothing ever moved: empty
 	case reflect.TypeFor[artifact.Digest](), reflect.TypeFor[artifact.Reference](), reflect.TypeFor[cd.Duration]():

@@ -5,25 +5,42 @@ import (
 	"net/http"
 
 	"drawbridge/internal/artifact"
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
 	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
 	"drawbridge/internal/web/api"
 )
 
-// PromotionService opens promotions and takes decisions; *cd.Service implements it.
+// PromotionStore reads promotions and what they are asked for by.
+type PromotionStore interface {
+	cd.PromotionReader
+	// Release returns a release by its id, six or more of its first digits, or
+	// APPLICATION@VERSION; NotFound when there is none.
+	Release(ctx context.Context, ref string) (bridge.Release, error)
+	// Accepted finds the accepted handoff of an application's trigger under a key; the zero
+	// value when there is none.
+	Accepted(ctx context.Context, application, trigger, once string) (bridge.Handoff, error)
+}
+
+// PromotionService takes decisions; *cd.Service implements it.
 type PromotionService interface {
-	// Promote asks for release in environment.
-	Promote(ctx context.Context, actor, release, environment, note string) (cd.Promotion, error)
 	// Approve keeps actor's approval of the plan that the person saw.
 	Approve(ctx context.Context, actor string, id cd.PromotionID, plan artifact.Digest, message string) (cd.Promotion, error)
 	// Reject ends a promotion that has not been admitted.
 	Reject(ctx context.Context, actor string, id cd.PromotionID, plan artifact.Digest, message string) (cd.Promotion, error)
 }
 
+// PromotionParts is what the rows of promotions need.
+type PromotionParts struct {
+	Store   PromotionStore
+	Service PromotionService
+	Asker   Asker
+}
+
 // PromotionRoutes are the rows of promotions.
-func PromotionRoutes(store cd.PromotionReader, service PromotionService) []Route {
-	h := promotionHandlers{store, service}
+func PromotionRoutes(parts PromotionParts) []Route {
+	h := promotionHandlers{parts}
 	return []Route{
 		{
 			Method: http.MethodGet, Pattern: "/api/v1/promotions", Action: identity.Read, Handler: h.list,
@@ -37,27 +54,24 @@ func PromotionRoutes(store cd.PromotionReader, service PromotionService) []Route
 		},
 		{
 			Method: http.MethodPost, Pattern: "/api/v1/promotions", Action: identity.Promote, Handler: h.create,
-			Summary: "Ask for a release in an environment", Request: api.NewPromotion{}, Response: api.Promotion{}, Status: http.StatusCreated,
+			Summary: "Ask for a release in an environment, through a manual trigger or without one", Request: api.NewPromotion{}, Response: api.Promotion{}, Status: http.StatusCreated,
 		},
 		{
 			Method: http.MethodGet, Pattern: "/api/v1/promotions/{id}", Action: identity.Read, Handler: h.show,
 			Summary: "Show a promotion with its plan, steps, causes and decisions", Response: api.Promotion{},
 		},
 		{
-			Method: http.MethodPost, Pattern: "/api/v1/promotions/{id}/approve", Action: identity.Approve, Handler: h.decide(service.Approve),
+			Method: http.MethodPost, Pattern: "/api/v1/promotions/{id}/approve", Action: identity.Approve, Handler: h.decide(parts.Service.Approve),
 			Summary: "Approve a promotion's plan", Request: api.Decision{}, Response: api.Promotion{},
 		},
 		{
-			Method: http.MethodPost, Pattern: "/api/v1/promotions/{id}/reject", Action: identity.Approve, Handler: h.decide(service.Reject),
+			Method: http.MethodPost, Pattern: "/api/v1/promotions/{id}/reject", Action: identity.Approve, Handler: h.decide(parts.Service.Reject),
 			Summary: "Reject a promotion", Request: api.Decision{}, Response: api.Promotion{},
 		},
 	}
 }
 
-type promotionHandlers struct {
-	store   cd.PromotionReader
-	service PromotionService
-}
+type promotionHandlers struct{ PromotionParts }
 
 func (h promotionHandlers) list(w http.ResponseWriter, r *http.Request) error {
 	p, before, err := storePage(r)
@@ -77,28 +91,11 @@ func (h promotionHandlers) list(w http.ResponseWriter, r *http.Request) error {
 	if ref.Name != "" && ref.Application == "" {
 		return fault.New(fault.Invalid, "is missing").WithField("application").WithHint("an environment is one of an application: name both")
 	}
-	found, err := h.store.Promotions(r.Context(), cd.PromotionFilter{Environment: ref, State: state, Active: active, Before: cd.PromotionID(before), Limit: p.Limit})
+	found, err := h.Store.Promotions(r.Context(), cd.PromotionFilter{Environment: ref, State: state, Active: active, Before: cd.PromotionID(before), Limit: p.Limit})
 	if err != nil {
 		return err
 	}
 	return ReplyPage(w, r, p, each(found, api.PromotionOf), func(v api.Promotion) string { return itoa(v.ID) })
-}
-
-func (h promotionHandlers) create(w http.ResponseWriter, r *http.Request) error {
-	in, err := Decode[api.NewPromotion](r)
-	if err != nil {
-		return err
-	}
-	for _, f := range []struct{ name, value string }{{"release", in.Release}, {"environment", in.Environment}} {
-		if f.value == "" {
-			return fault.New(fault.Invalid, "is missing").WithField(f.name)
-		}
-	}
-	p, err := h.service.Promote(r.Context(), Token(r.Context()).Name, in.Release, in.Environment, in.Note)
-	if err != nil {
-		return err
-	}
-	return Reply(w, http.StatusCreated, api.PromotionOf(p))
 }
 
 func (h promotionHandlers) show(w http.ResponseWriter, r *http.Request) error {
@@ -106,7 +103,7 @@ func (h promotionHandlers) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p, err := h.store.Promotion(r.Context(), cd.PromotionID(id))
+	p, err := h.Store.Promotion(r.Context(), cd.PromotionID(id))
 	if err != nil {
 		return err
 	}

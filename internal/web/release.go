@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"drawbridge/internal/attest"
@@ -99,7 +98,7 @@ func (h releaseHandlers) show(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := api.ReleaseOf(found)
-	out.Evidence = &found.Evidence
+	out.Evidence = found.Evidence
 	return Reply(w, http.StatusOK, out)
 }
 
@@ -112,24 +111,13 @@ func (h releaseHandlers) verify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := api.Verification{Release: found.ID, Refusals: []attest.Refusal{}}
-	for _, rule := range d.Application(version).Artifacts {
-		digest, ok := found.Artifacts[rule.Name]
-		if !ok {
-			out.Refusals = append(out.Refusals, attest.Refusal{
-				Rule: attest.RuleMissing, Message: "the delivery names the artifact " + rule.Name + ", which the release does not have",
-			})
-			continue
-		}
-		v, err := h.Verifier.Verify(r.Context(), rule, digest, h.Now())
-		if err != nil {
-			return err
-		}
-		out.Refusals = slices.Concat(out.Refusals, v.Refusals)
-		out.Evidence, out.Trust = v.Evidence, v.Trust
+	v, err := h.Verifier.VerifySet(r.Context(), d.Application(version).Artifacts, found.Artifacts, h.Now())
+	if err != nil {
+		return err
 	}
-	out.OK = len(out.Refusals) == 0
-	return Reply(w, http.StatusOK, out)
+	return Reply(w, http.StatusOK, api.Verification{
+		Release: found.ID, OK: len(v.Refusals) == 0, Refusals: append([]attest.Refusal{}, v.Refusals...), Evidence: v.Evidence, Trust: v.Trust,
+	})
 }
 
 func (h releaseHandlers) plan(w http.ResponseWriter, r *http.Request) error {

@@ -45,6 +45,8 @@ type runView struct {
 type handoffView struct {
 	bridge.Handoff
 	Tone string
+	Name string // of what it is about: the version, else the tag
+	On   string // what its trigger waits for; empty when a person asked
 }
 
 // stageView is one environment.
@@ -110,14 +112,14 @@ func (r Road) application(ctx context.Context, name string) (laneView, error) {
 	if err != nil {
 		return laneView{}, err
 	}
-	lane := laneView{Name: name, Delivery: version}
+	lane, app := laneView{Name: name, Delivery: version}, d.Application(version)
 	if r.CI != nil {
-		lane.Repository = d.Application(version).Artifacts[0].Repository
+		lane.Repository = app.Artifacts[0].Repository
 		if lane.Runs, err = r.runs(ctx, lane.Repository); err != nil {
 			return lane, err
 		}
 	}
-	if lane.Handoffs, err = r.handoffs(ctx, name); err != nil {
+	if lane.Handoffs, err = r.handoffs(ctx, app); err != nil {
 		return lane, err
 	}
 	lane.Stages, err = r.stages(ctx, name)
@@ -134,21 +136,18 @@ func (r Road) runs(ctx context.Context, repository string) ([]runView, error) {
 	}), nil
 }
 
-// handoffs are the last accepted and the last refused ones, newest first: a refusal stays
-// to be seen although others were accepted since.
-func (r Road) handoffs(ctx context.Context, application string) ([]handoffView, error) {
+// handoffs are the last accepted, refused and waiting ones, newest first: a refusal stays to
+// be seen although others were accepted since.
+func (r Road) handoffs(ctx context.Context, app bridge.Application) ([]handoffView, error) {
 	var out []handoffView
-	for _, state := range []bridge.HandoffState{bridge.Accepted, bridge.Refused} {
-		list, err := r.Handoffs(ctx, HandoffQuery{Application: application, State: state, Limit: roadHandoffs})
+	for _, state := range []bridge.HandoffState{bridge.Accepted, bridge.Refused, bridge.Waiting} {
+		list, err := r.Handoffs(ctx, HandoffQuery{Application: app.Name, State: state, Limit: roadHandoffs})
 		if err != nil {
 			return nil, err
 		}
-		tone := toneGood
-		if state == bridge.Refused {
-			tone = toneBad
-		}
 		for _, h := range list {
-			out = append(out, handoffView{h, tone})
+			t, _ := app.Trigger(h.Trigger)
+			out = append(out, handoffView{h, handoffTone(state), cmp.Or(h.Version, h.Image.Tag, "?"), string(t.On)})
 		}
 	}
 	slices.SortFunc(out, func(a, b handoffView) int { return cmp.Compare(b.ID, a.ID) })
@@ -233,6 +232,20 @@ func promotionTone(s cd.State) string {
 	case cd.Undoing, cd.Undone, cd.Failed, cd.Rejected:
 		return toneBad
 	case cd.Superseded:
+		return toneFlat
+	}
+	return toneFlat
+}
+
+func handoffTone(s bridge.HandoffState) string {
+	switch s {
+	case bridge.Accepted:
+		return toneGood
+	case bridge.Refused:
+		return toneBad
+	case bridge.Waiting:
+		return toneWait
+	case bridge.Ignored:
 		return toneFlat
 	}
 	return toneFlat

@@ -136,7 +136,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := api.ProblemOf(err, RequestID(ctx))
 	if p.Kind == fault.Internal {
 		s.cfg.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", p.RequestID),
-			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("error", err.Error()))
+			slog.String("method", r.Method), slog.String("path", logged(r.URL.Path)), slog.String("error", err.Error()))
 	}
 	if other, ok := errors.AsType[*statusError](err); ok {
 		p.Status = other.status
@@ -164,7 +164,7 @@ func (s *Server) contain(w *writer, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	s.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.String("request_id", RequestID(r.Context())),
-		slog.String("path", r.URL.Path), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		slog.String("path", logged(r.URL.Path)), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
 	"drawbridge/internal/ci"
 )
@@ -28,6 +29,14 @@ type Gauges struct {
 	Traffic    func(ctx context.Context) ([]Traffic, error)
 	Promotions func(ctx context.Context) ([]cd.Promotion, error) // those that have not ended
 	Runs       func(ctx context.Context) ([]ci.Run, error)       // likewise
+	Backlog    func(ctx context.Context) (Backlog, error)
+}
+
+// Backlog is what the bridge has yet to deal with.
+type Backlog struct {
+	Received int64 // events that are not judged yet
+	Dead     int64 // events that wait for a person
+	Waiting  int64 // handoffs that wait for what belongs together, or for evidence
 }
 
 var (
@@ -38,6 +47,8 @@ var (
 	weightDesc     = prometheus.NewDesc("drawbridge_target_weight", "Share of the traffic that a version has, in percent.", place, nil)
 	healthyDesc    = prometheus.NewDesc("drawbridge_target_healthy", "1 when a version is healthy, else 0.", place, nil)
 	promotionsDesc = prometheus.NewDesc("drawbridge_promotions", "Promotions that have not ended, by state.", []string{"application", "environment", "state"}, nil)
+	eventsDesc     = prometheus.NewDesc("drawbridge_events", "Events that are not processed, by state.", []string{"state"}, nil)
+	handoffsDesc   = prometheus.NewDesc("drawbridge_handoffs", "Handoffs that wait, by state.", []string{"state"}, nil)
 	runsDesc       = prometheus.NewDesc("drawbridge_runs", "Runs that have not ended, by state.", []string{"state"}, nil)
 )
 
@@ -60,6 +71,10 @@ func (g Gauges) Collect(out chan<- prometheus.Metric) {
 	if g.Runs != nil {
 		list, err := g.Runs(ctx)
 		send(out, runsDesc, err, func() { collectRuns(out, list) })
+	}
+	if g.Backlog != nil {
+		b, err := g.Backlog(ctx)
+		send(out, eventsDesc, err, func() { collectBacklog(out, b) })
 	}
 }
 
@@ -121,4 +136,10 @@ func collectRuns(out chan<- prometheus.Metric, list []ci.Run) {
 	for s, n := range count {
 		out <- prometheus.MustNewConstMetric(runsDesc, prometheus.GaugeValue, float64(n), string(s))
 	}
+}
+
+func collectBacklog(out chan<- prometheus.Metric, b Backlog) {
+	out <- prometheus.MustNewConstMetric(eventsDesc, prometheus.GaugeValue, float64(b.Received), string(bridge.EventReceived))
+	out <- prometheus.MustNewConstMetric(eventsDesc, prometheus.GaugeValue, float64(b.Dead), string(bridge.EventDead))
+	out <- prometheus.MustNewConstMetric(handoffsDesc, prometheus.GaugeValue, float64(b.Waiting), string(bridge.Waiting))
 }
