@@ -39,6 +39,10 @@ type source struct {
 // release; "change merged" whose repository and ref are known tells of a push; anything else
 // is an event that conditions read. A malformed CDEvent is a fault of kind Invalid.
 func (e CloudEvent) Fact() (bridge.Fact, error) {
+	if e.Type == bridge.MovedType {
+		f, err := bridge.ParseMoved(e.Source, e.Data)
+		return tidy(f), err
+	}
 	f := bridge.Fact{Kind: bridge.KindEvent, Type: e.Type, Source: e.Source, Subject: first(e.Subject, e.ID), At: e.Time}
 	part := strings.Split(e.Type, ".")
 	if len(part) < 4 || part[0] != "dev" || part[1] != "cdevents" {
