@@ -12,28 +12,32 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/fault"
 	"drawbridge/internal/web/api"
+	"drawbridge/internal/web/client"
 )
 
-// apply sends a file to the server that keeps it: deliveries and trust.
+// apply sends the documents of a file to the server that keeps them.
 type apply struct {
 	remote
-	path string // of the API
+	only string // the one kind that the command takes; "" means every one
 	file string
 	dry  bool
 }
 
 func newApply(c *console) *cobra.Command {
-	o := apply{remote: remote{console: c}, path: "/api/v1/deliveries"}
-	cmd := o.command("apply -f FILE", "Keep a delivery file as a new version")
-	cmd.Long = "Check a delivery file, show the difference from the version before, and keep it as a new version.\n" +
+	o := apply{remote: remote{console: c}}
+	cmd := o.command("apply -f FILE", "Keep the documents of a file as new versions")
+	cmd.Long = "Check the documents of a file, show the difference from the version before, and keep each as a new\n" +
+		"version. A document says its kind: Delivery, Trust, Receiver, Policy or Workload; several in one\n" +
+		"file have a line of --- between them. When one of several is wrong, none is kept.\n" +
 		"It never deploys: what runs stays until something asks."
 	return cmd
 }
 
 func newTrustApply(c *console) *cobra.Command {
-	o := apply{remote: remote{console: c}, path: "/api/v1/trust"}
+	o := apply{remote: remote{console: c}, only: kindTrust}
 	cmd := o.command("apply -f FILE", "Merge a trust file into the trust policy")
 	cmd.Long = "Merge a trust file into the trust policy by the signers' names: a signer that the file names is put\n" +
 		"in or replaced, one that it does not name stays."
@@ -57,34 +61,108 @@ func (o *apply) command(use, short string) *cobra.Command {
 }
 
 func (o *apply) run(ctx context.Context) error {
-	c := o.console
-	name, src, err := c.read(o.file)
+	list, err := o.read()
 	if err != nil {
 		return err
 	}
-	server, err := c.dial(o.connection)
+	server, err := o.console.dial(o.connection)
 	if err != nil {
 		return err
 	}
-	q := url.Values{"file": {name}}
-	if o.dry {
+	if len(list) > 1 && !o.dry {
+		for _, d := range list {
+			if _, err := o.send(ctx, server, d, true); err != nil {
+				return err
+			}
+		}
+	}
+	var kept []result
+	for _, d := range list {
+		var r result
+		if r, err = o.send(ctx, server, d, o.dry); err != nil {
+			break
+		}
+		kept = append(kept, r)
+	}
+	return errors.Join(o.show(kept), err) // what was kept before something went wrong is told all the same
+}
+
+// read is the documents of the file, each of a kind that the command takes.
+func (o *apply) read() ([]document, error) {
+	name, src, err := o.console.read(o.file)
+	if err != nil {
+		return nil, err
+	}
+	list, err := documents(name, src)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range list {
+		switch {
+		case o.only != "" && d.kind != o.only:
+			return nil, d.move(fault.At(name, 1, 1, "the kind is %s, not %s", d.kind, o.only).WithHint("drawbridge apply -f takes every kind"))
+		case d.kind == kindState:
+			return nil, d.move(fault.At(name, 1, 1, "no server keeps what an environment shall run: a Git repository does").
+				WithHint("commit it as environments/NAME.yaml to the repository that a trigger on git names"))
+		case d.kind == kindWorkflow:
+			return nil, d.move(fault.At(name, 1, 1, "no server keeps a workflow: its repository does").
+				WithHint("commit it as .drawbridge/workflows/NAME.yaml"))
+		}
+	}
+	return list, nil
+}
+
+// result is what became of one document.
+type result struct {
+	answer any // of the server
+	text   func()
+}
+
+// show prints results: one as it is, several as a list.
+func (o *apply) show(list []result) error {
+	if len(list) == 0 {
+		return nil
+	}
+	answers := make([]any, len(list))
+	for i, r := range list {
+		answers[i] = r.answer
+	}
+	var v any = answers
+	if len(answers) == 1 {
+		v = answers[0]
+	}
+	return o.console.show(o.format, v, func() {
+		for _, r := range list {
+			r.text()
+		}
+	})
+}
+
+// send has the server keep d, or with dry say what it would do.
+func (o *apply) send(ctx context.Context, server *client.Client, d document, dry bool) (result, error) {
+	if d.kind == bridge.KindReceiver {
+		return o.receiver(ctx, server, d, dry)
+	}
+	q := url.Values{"file": {d.file}}
+	if dry {
 		q.Set("dry", "true")
 	}
 	var a api.Applied
-	if err := server.Upload(ctx, http.MethodPut, withQuery(o.path, q), api.YAMLType, src, &a); err != nil {
-		return err
+	err := server.Upload(ctx, http.MethodPut, withQuery(applied[d.kind], q), api.YAMLType, d.src, &a)
+	return result{a, func() { o.console.applied(a, dry) }}, d.move(err)
+}
+
+// applied says what became of a document.
+func (c *console) applied(a api.Applied, dry bool) {
+	c.diff(a.Diff)
+	switch {
+	case !a.Changed:
+		c.print("%s: version %d, unchanged", printable(a.Name), a.Version)
+	case dry:
+		c.print("%s: would become version %d", printable(a.Name), a.Version+1)
+	default:
+		c.print("%s: version %d", printable(a.Name), a.Version)
 	}
-	return c.show(o.format, a, func() {
-		c.diff(a.Diff)
-		switch {
-		case !a.Changed:
-			c.print("%s: version %d, unchanged", a.Name, a.Version)
-		case o.dry:
-			c.print("%s: would become version %d", a.Name, a.Version+1)
-		default:
-			c.print("%s: version %d", a.Name, a.Version)
-		}
-	})
 }
 
 // diff prints a unified difference, in colours on a terminal.
@@ -92,20 +170,20 @@ func (c *console) diff(text string) {
 	for line := range strings.Lines(text) {
 		line = printable(strings.TrimSuffix(line, "\n"))
 		colour := ""
-		if c.Terminal && c.Getenv("NO_COLOR") == "" && line != "" {
-			colour = map[byte]string{'+': "\x1b[32m", '-': "\x1b[31m", '@': "\x1b[36m"}[line[0]]
+		if line != "" {
+			colour = map[byte]string{'+': green, '-': red, '@': cyan}[line[0]]
 		}
-		if colour != "" {
-			line = colour + line + "\x1b[0m"
-		}
-		c.print("%s", line)
+		c.print("%s", c.coloured(colour, line))
 	}
 }
+
+// stdin stands for standard input in the positions of faults.
+const stdin = "stdin"
 
 // read returns the content of a file that a person named, and the name that stands for it
 // in the positions of faults. A file over api.MaxBody is not read to its end.
 func (c *console) read(file string) (name string, src []byte, err error) {
-	name, from := "stdin", c.In
+	name, from := stdin, c.In
 	if file != "-" {
 		f, err := os.Open(file) //nolint:gosec // the user names it
 		if err != nil {

@@ -57,12 +57,12 @@ func run(ctx context.Context, server string, terminal bool, args ...string) (out
 
 func canary() api.List[api.Status] {
 	return api.List[api.Status]{Items: []api.Status{
-		{
+		{Status: cd.Status{
 			Application: "shop", Environment: "dev", Address: "127.0.0.1:40000", Version: "1.1.0", Promotion: 4, State: cd.Done, Stale: true,
 			Digest: artifact.DigestOf([]byte("b")), Since: now.Add(-3 * time.Minute),
 			Traffic: []cd.Traffic{{Version: "1.1.0", Weight: 100, Healthy: true}},
-		},
-		{
+		}},
+		{Expected: &api.Expected{Version: "1.1.0", Drifted: true}, Status: cd.Status{
 			Application: "shop", Environment: "production", Address: "127.0.0.1:40001", Version: "1.0.0", Promotion: 6, State: cd.Waiting,
 			Digest: artifact.DigestOf([]byte("a")), Since: now.Add(-50 * time.Hour), Coming: "1.1.0", Step: "pause 2s",
 			Reason: "10 % until 15:00:02",
@@ -70,13 +70,13 @@ func canary() api.List[api.Status] {
 				{Version: "1.0.0", Digest: artifact.DigestOf([]byte("a")).String(), Weight: 90, Healthy: true, Figures: cd.Figures{Requests: 900, Errors: 0}},
 				{Version: "1.1.0", Digest: artifact.DigestOf([]byte("b")).String(), Weight: 10, Reason: "exit 1", Figures: cd.Figures{Requests: 100, Errors: 7}},
 			},
-		},
+		}},
 	}}
 }
 
 const canaryTable = `APPLICATION  ENVIRONMENT  VERSION  DIGEST        WEIGHT  SINCE  ADDRESS          STATE                                  REASON
 shop         dev          1.1.0    3e23e8160039  100 %   3m     127.0.0.1:40000  done                                   config newer than deployed
-shop         production   1.0.0    ca978112ca1b  -       2d     127.0.0.1:40001  1.1.0 waiting, promotion 6 (pause 2s)  10 % until 15:00:02
+shop         production   1.0.0    ca978112ca1b  -       2d     127.0.0.1:40001  1.1.0 waiting, promotion 6 (pause 2s)  10 % until 15:00:02; drifted: Git states 1.1.0
 -              ↳          1.0.0    ca978112ca1b  90 %    -      -                healthy                                900 requests, 0 errors (0.0 %)
 -              ↳          1.1.0    3e23e8160039  10 %    -      -                unhealthy: exit 1                      100 requests, 7 errors (7.0 %)
 `

@@ -1,29 +1,287 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"drawbridge/internal/bridge"
+	"drawbridge/internal/fault"
 	"drawbridge/internal/web/api"
+	"drawbridge/internal/web/client"
 )
+
+const eventsPath = "/api/v1/events"
 
 func newEvent(c *console) *cobra.Command {
 	l := &listing[api.Event]{
-		remote: remote{console: c}, path: "/api/v1/events", none: "there are no events: CI posts one for each artifact that it published",
-		head: []string{"ID", "STATE", "ARTIFACT", "SENDER", "AGE", "SOURCE"},
+		remote: remote{console: c}, path: eventsPath, query: map[string]*string{},
+		none: "there are no such events: CI posts one for each artifact, others come through drawbridge receiver add",
+		head: []string{"ID", "STATE", "ABOUT", "KIND", "FROM", "AGE", "REASON"},
 		row: func(e api.Event) []string {
-			return []string{fmt.Sprint(e.ID), string(e.State), briefImage(e.Artifact), e.Sender, c.age(e.Received), e.Source}
+			return []string{fmt.Sprint(e.ID), string(e.State), about(e), string(e.Kind), from(e), c.age(e.Received), e.Reason}
 		},
 	}
-	show := showing[api.Event]{
-		use: "show", short: "Show an event", arg: "EVENT", path: "/api/v1/events/",
-		text: func(e api.Event) {
-			c.pairs(
-				pair{"event", fmt.Sprint(e.ID)}, pair{"state", string(e.State)}, pair{"artifact", e.Artifact}, pair{"source", e.Source},
-				pair{"source's id", e.EventID}, pair{"sender", e.Sender}, pair{"received", c.when(e.Received)}, pair{"chain", e.Chain},
-			)
+	list := l.command("List events, newest first")
+	l.filter(list, "state", "only events in this `STATE`: "+names(bridge.EventStates()))
+	l.filter(list, "receiver", "only events that came through this receiver, `NAME`; the server's own are "+
+		names([]string{bridge.DoorAPI, bridge.DoorRegistry, bridge.DoorGit, bridge.DoorPoll, bridge.DoorClock, bridge.DoorPerson}))
+	return group(c, "event", "Look at what the bridge was told", list, newEventShow(c), newEventRedrive(c))
+}
+
+// names joins words with commas.
+func names[T ~string](list []T) string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return strings.Join(out, ", ")
+}
+
+// about says in a few words what an event tells of.
+func about(e api.Event) string {
+	switch {
+	case e.Artifact != "":
+		return briefImage(e.Artifact)
+	case e.Subject != "":
+		return e.Subject
+	}
+	return e.Type
+}
+
+// from is the door that an event came through, with who posted it where that is somebody else.
+func from(e api.Event) string {
+	if e.Sender == "" || e.Sender == e.Receiver {
+		return e.Receiver
+	}
+	return e.Receiver + " (" + e.Sender + ")"
+}
+
+// toldEvent is an event with what came of it.
+type toldEvent struct {
+	api.Event
+	Handoffs []api.Handoff `json:"handoffs"`
+}
+
+func newEventShow(c *console) *cobra.Command {
+	r := remote{console: c}
+	raw := false
+	cmd := &cobra.Command{
+		Use: "show EVENT", Short: "Show an event, and the handoffs that came of it", Args: exactly("EVENT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			server, err := c.dial(r.connection)
+			if err != nil {
+				return err
+			}
+			if raw {
+				return c.rawEvent(cmd.Context(), server, args[0], r.format)
+			}
+			var e toldEvent
+			if err := server.Get(cmd.Context(), eventsPath+"/"+url.PathEscape(args[0]), &e.Event); err != nil {
+				return err
+			}
+			q := url.Values{"event": {fmt.Sprint(e.ID)}}
+			if e.Handoffs, err = collect[api.Handoff](cmd.Context(), server, withQuery("/api/v1/handoffs", q)); err != nil {
+				return err
+			}
+			return c.show(r.format, e, func() { c.event(e) })
 		},
 	}
-	return group(c, "event", "Look at what the bridge was told", l.command("List events, newest first"), show.command(c))
+	r.flags(cmd)
+	cmd.Flags().BoolVar(&raw, "raw", false, "print the sender's delivery as it arrived; the server keeps it for a week")
+	return cmd
+}
+
+// event prints one event.
+func (c *console) event(e toldEvent) {
+	concerns := "every application"
+	if e.Applications != nil {
+		concerns = strings.Join(e.Applications, ", ")
+	}
+	if e.Trigger != nil {
+		concerns = strings.TrimSuffix(e.Trigger.Application+"/"+e.Trigger.Trigger, "/")
+	}
+	c.pairs(
+		pair{"event", fmt.Sprint(e.ID)},
+		pair{"state", string(e.State)},
+		pair{"reason", e.Reason},
+		pair{"failed tries", number(e.Attempts)},
+		pair{"kind", string(e.Kind)},
+		pair{"type", e.Type},
+		pair{"subject", e.Subject},
+		pair{"artifact", e.Artifact},
+		pair{"git", gitLine(e.Git)},
+		pair{"package", packageLine(e.Package)},
+		pair{"alert", alertLine(e.Alert)},
+		pair{"actor", e.Actor},
+		pair{"source", e.Source},
+		pair{"source's id", e.EventID},
+		pair{"part", number(e.Part)},
+		pair{"receiver", e.Receiver},
+		pair{"sender", e.Sender},
+		pair{"may concern", concerns},
+		pair{"received", c.when(e.Received)},
+		pair{"chain", e.Chain},
+	)
+	if len(e.Handoffs) > 0 {
+		c.print("")
+		c.table([]string{"HANDOFF", "STATE", "APPLICATION", "TRIGGER", "REASON"}, each(e.Handoffs, func(h api.Handoff) []string {
+			return []string{fmt.Sprint(h.ID), string(h.State), h.Application, h.Trigger, h.Reason}
+		}))
+	}
+	switch {
+	case e.State == bridge.EventDead:
+		c.say("process it again: drawbridge event redrive %d", e.ID)
+	case e.State == bridge.EventProcessed && len(e.Handoffs) == 0:
+		c.say("no trigger waits for it: drawbridge trigger list; drawbridge trigger test APP/NAME --event %d", e.ID)
+	}
+}
+
+// each is f of every item.
+func each[T, U any](list []T, f func(T) U) []U {
+	out := make([]U, len(list))
+	for i, v := range list {
+		out[i] = f(v)
+	}
+	return out
+}
+
+// number is n, or nothing for 0.
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+func gitLine(g *bridge.GitRef) string {
+	if g == nil {
+		return ""
+	}
+	line := strings.Join(slices.DeleteFunc([]string{g.Repository, shortRef(g.Ref), brief(g.Commit)}, func(s string) bool { return s == "" }), " ")
+	for _, mark := range []struct {
+		on   bool
+		text string
+	}{{g.Deleted, "deleted"}, {g.Draft, "draft"}, {g.Prerelease, "prerelease"}} {
+		if mark.on {
+			line += " (" + mark.text + ")"
+		}
+	}
+	return line
+}
+
+func packageLine(p *bridge.Package) string {
+	if p == nil {
+		return ""
+	}
+	return strings.TrimSpace(p.Type + " " + p.Name + " " + p.Version + " " + p.Registry)
+}
+
+func alertLine(a *bridge.Alert) string {
+	switch {
+	case a == nil:
+		return ""
+	case a.Firing:
+		return a.Name + " fires"
+	}
+	return a.Name + " has ended"
+}
+
+// rawEvent prints the body of a delivery; as JSON, its headers too. A terminal gets text alone.
+func (c *console) rawEvent(ctx context.Context, server *client.Client, id string, f format) error {
+	var raw api.RawEvent
+	if err := server.Get(ctx, eventsPath+"/"+url.PathEscape(id)+"/raw", &raw); err != nil {
+		return err
+	}
+	if f.json {
+		return c.show(f, raw, nil)
+	}
+	if !c.Terminal {
+		_, err := c.out.Write(raw.Body)
+		return err
+	}
+	var doc any
+	text := string(raw.Body)
+	if json.Unmarshal(raw.Body, &doc) == nil {
+		if b, err := json.MarshalIndent(doc, "", "  "); err == nil {
+			text = string(b)
+		}
+	}
+	for line := range strings.Lines(text) {
+		c.print("%s", printable(strings.TrimRight(line, "\r\n")))
+	}
+	return nil
+}
+
+func newEventRedrive(c *console) *cobra.Command {
+	r := remote{console: c}
+	all := false
+	cmd := &cobra.Command{
+		Use: "redrive EVENT...", Short: "Have events processed again", Args: cobra.ArbitraryArgs,
+		Long: "Have events processed again: a dead one is received again, of a processed one, whose handoffs stand,\n" +
+			"a new event is made.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) > 0) {
+				return fault.New(fault.Invalid, "name events, or all that are dead").WithHint("drawbridge event redrive EVENT..., or drawbridge event redrive --all-dead")
+			}
+			server, err := c.dial(r.connection)
+			if err != nil {
+				return err
+			}
+			if all {
+				if args, err = dead(cmd.Context(), server); err != nil {
+					return err
+				}
+			}
+			return c.redrive(cmd.Context(), server, args, r.format)
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().BoolVar(&all, "all-dead", false, "every event that waits in the dead letters")
+	return cmd
+}
+
+// dead are the ids of the dead events, oldest first.
+func dead(ctx context.Context, server *client.Client) ([]string, error) {
+	list, err := collect[api.Event](ctx, server, withQuery(eventsPath, url.Values{"state": {string(bridge.EventDead)}}))
+	slices.Reverse(list)
+	return each(list, func(e api.Event) string { return fmt.Sprint(e.ID) }), err
+}
+
+// redrive has each event processed again; one that cannot be does not keep the others from it.
+func (c *console) redrive(ctx context.Context, server *client.Client, ids []string, f format) error {
+	again := []api.Event{}
+	was := []string{}
+	var problems []error
+	for _, id := range ids {
+		var e api.Event
+		if err := server.Send(ctx, http.MethodPost, eventsPath+"/"+url.PathEscape(id)+"/redrive", nil, &e); err != nil {
+			problems = append(problems, fmt.Errorf("event %s: %w", id, err))
+			if ctx.Err() != nil {
+				break
+			}
+			continue
+		}
+		again, was = append(again, e), append(was, id)
+	}
+	err := c.show(f, again, func() {
+		if len(ids) == 0 {
+			c.say("no event is dead")
+		}
+		for i, e := range again {
+			if fmt.Sprint(e.ID) == was[i] {
+				c.print("event %d is processed again", e.ID)
+			} else {
+				c.print("event %s is processed again as event %d", printable(was[i]), e.ID)
+			}
+		}
+	})
+	return errors.Join(append(problems, err)...)
 }

@@ -2,23 +2,27 @@ package cli
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"drawbridge/internal/attest"
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
 	"drawbridge/internal/ci/workflow"
 	"drawbridge/internal/fault"
+	"drawbridge/internal/identity"
+	"drawbridge/internal/webhook"
 )
-
-const kindWorkflow = "Workflow"
 
 func newLint(c *console) *cobra.Command {
 	return &cobra.Command{
-		Use: "lint FILE...", Short: "Check a delivery, trust or workflow file, without a server",
-		Long: "Check files without a server: deliveries and trust files, which say their kind, and workflows.\n" +
-			"Every problem is a line with FILE:LINE:COLUMN on standard error. A FILE of - is standard input.",
+		Use: "lint FILE...", Short: "Check files, without a server",
+		Long: "Check files without a server: deliveries, trust, receivers, policies, workloads and the states of\n" +
+			"environments (environments/NAME.yaml), which say their kind, and workflows. A file may hold several\n" +
+			"documents with a line of --- between them. A FILE of - is standard input.\n" +
+			"Every problem is a line with FILE:LINE:COLUMN on standard error.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return fault.New(fault.Invalid, "no FILE named").WithHint("%s", cmd.UseLine())
@@ -41,57 +45,83 @@ func (c *console) lint(file string) []error {
 	if err != nil {
 		return []error{err}
 	}
-	kind, err := kindOf(name, src)
+	list, err := documents(name, src)
 	if err != nil {
-		return []error{err}
+		return flatten(err)
 	}
 	var problems []error
-	switch kind {
-	case cd.KindDelivery:
-		_, err = cd.ParseDelivery(name, src)
-	case kindTrust:
-		_, err = attest.ParseTrust(name, src)
-	case kindWorkflow:
-		for _, p := range workflow.Check(name, src) {
-			problems = append(problems, p)
+	var found []string
+	for _, d := range list {
+		for _, p := range d.problems() {
+			problems = append(problems, flatten(d.move(p))...)
+		}
+		if kind := words(d.kind); !slices.Contains(found, kind) {
+			found = append(found, kind)
 		}
 	}
-	if err != nil {
-		problems = append(problems, err)
-	}
 	if len(problems) == 0 {
-		c.say("%s: no problems (%s)", name, strings.ToLower(kind))
+		c.say("%s: no problems (%s)", name, strings.Join(found, ", "))
 	}
 	return problems
 }
 
-const kindTrust = "Trust"
+// words is a kind as people write it.
+func words(kind string) string {
+	if kind == kindState {
+		return "environment state"
+	}
+	return strings.ToLower(kind)
+}
 
-// kindOf tells what a file is by its keys at the left margin, so that a file with
-// mistakes in it is still known for what it should be.
-func kindOf(name string, src []byte) (string, error) {
-	keys := map[string]string{}
-	lines := map[string]int{}
-	n := 0
-	for line := range strings.Lines(string(src)) {
-		n++
-		key, value, found := strings.Cut(line, ":")
-		if _, twice := keys[key]; found && !twice {
-			value, _, _ = strings.Cut(value, " #")
-			keys[key], lines[key] = strings.Trim(strings.TrimSpace(value), `"'`), n
+// problems returns every problem of d, with its place in d.
+func (d document) problems() []error {
+	var err error
+	switch d.kind {
+	case cd.KindDelivery:
+		_, err = cd.ParseDelivery(d.file, d.src)
+	case kindTrust:
+		_, err = attest.ParseTrust(d.file, d.src)
+	case bridge.KindReceiver:
+		_, err = bridge.ParseReceiver(d.file, d.src, senders())
+	case bridge.KindPolicy:
+		_, err = bridge.ParsePolicy(d.file, d.src)
+	case identity.KindWorkload:
+		_, err = identity.ParseWorkload(d.file, d.src)
+	case kindState:
+		err = d.state()
+	case kindWorkflow:
+		var out []error
+		for _, p := range workflow.Check(d.file, d.src) {
+			out = append(out, p)
 		}
+		return out
 	}
-	if kind, ok := keys["kind"]; ok {
-		if kind == cd.KindDelivery || kind == kindTrust {
-			return kind, nil
-		}
-		return "", fault.At(name, lines["kind"], 1, "%.40q is no kind of file", kind).WithHint("write kind: Delivery or kind: Trust")
+	if err == nil {
+		return nil
 	}
-	for _, key := range []string{"on", "jobs", `"on"`, `'on'`} {
-		if _, ok := keys[key]; ok {
-			return kindWorkflow, nil
-		}
+	return []error{err}
+}
+
+// state checks the state of an environment, which its file's name names.
+func (d document) state() error {
+	if !d.alone {
+		return fault.At(d.file, 1, 1, "the state of an environment is a file of its own").WithHint("write environments/NAME.yaml")
 	}
-	return "", fault.At(name, 1, 1, "this is no delivery, trust or workflow file").
-		WithHint("a delivery or trust file says kind: Delivery or kind: Trust, a workflow has on: and jobs:")
+	if _, err := bridge.ParseState(d.file, d.src); err != nil || d.file == stdin {
+		return err
+	}
+	if name, yaml := nameOf(d.file); !yaml || strings.HasPrefix(name, ".") {
+		return fault.At(d.file, 0, 0, "a trigger on git does not read this file").WithHint("name it environments/NAME.yaml")
+	}
+	_, err := bridge.ParseStates(map[string][]byte{d.file: d.src})
+	return err
+}
+
+// senders are the types that a receiver may have.
+func senders() []string {
+	var names []string
+	for _, s := range webhook.Senders() {
+		names = append(names, s.Name)
+	}
+	return names
 }

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +18,8 @@ const releaseHelp = "RELEASE is its id, six or more of the id's first digits, or
 
 type promote struct {
 	remote
-	to, note string
+	to, note, trigger string
+	inputs            []string // NAME=VALUE
 }
 
 // target adds --to to cmd.
@@ -35,28 +38,61 @@ func newPromote(c *console) *cobra.Command {
 	o := promote{remote: remote{console: c}}
 	cmd := &cobra.Command{
 		Use: "promote RELEASE --to ENV", Short: "Ask for a release to come into an environment",
-		Long: "Ask for a release to come into an environment. Its gates and approvals stand as they do for any other.\n" + releaseHelp,
+		Long: "Ask for a release to come into an environment. Its gates and approvals stand as they do for any other.\n" +
+			"A manual trigger of the application, --trigger, names the environment itself and may take inputs.\n" + releaseHelp,
 		Args: exactly("RELEASE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.need(cmd); err != nil {
-				return err
+			if o.trigger == "" {
+				if err := o.need(cmd); err != nil {
+					return err
+				}
 			}
 			return o.run(cmd.Context(), args[0])
 		},
 	}
 	o.flags(cmd)
 	o.target(cmd)
-	cmd.Flags().StringVarP(&o.note, "message", "m", "", "why, in a `TEXT` that the log keeps")
+	f := cmd.Flags()
+	f.StringVarP(&o.note, "message", "m", "", "why, in a `TEXT` that the log keeps")
+	f.StringVar(&o.trigger, "trigger", "", "`NAME` of a manual trigger to ask through")
+	f.StringArrayVar(&o.inputs, "input", nil, "`NAME=VALUE` that the trigger takes; a VALUE that is JSON counts as such, else it is text; may be repeated")
 	return cmd
 }
 
 func (o *promote) run(ctx context.Context, release string) error {
+	in := api.NewPromotion{Release: release, Environment: o.to, Note: o.note, Trigger: o.trigger}
+	var err error
+	if in.Inputs, err = inputs(o.inputs); err != nil {
+		return err
+	}
 	var p api.Promotion
-	in := api.NewPromotion{Release: release, Environment: o.to, Note: o.note}
 	if err := o.send(ctx, http.MethodPost, "/api/v1/promotions", in, &p); err != nil {
 		return err
 	}
 	return o.console.show(o.format, p, func() { o.console.asked(p) })
+}
+
+// inputs are the values that a person gave as NAME=VALUE. What is JSON goes out as it
+// was written, so that no number loses digits.
+func inputs(list []string) (map[string]any, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	out := make(map[string]any, len(list))
+	for _, text := range list {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, fault.New(fault.Invalid, "%.80q is not NAME=VALUE", text).WithField("--input").WithHint("write --input dry-run=true")
+		}
+		if _, twice := out[name]; twice {
+			return nil, fault.New(fault.Invalid, "input %.80q is given twice", name).WithField("--input")
+		}
+		out[name] = value
+		if json.Valid([]byte(value)) {
+			out[name] = json.RawMessage(value)
+		}
+	}
+	return out, nil
 }
 
 func newPlan(c *console) *cobra.Command {

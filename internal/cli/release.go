@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drawbridge/internal/attest"
+	"drawbridge/internal/bridge"
 	"drawbridge/internal/fault"
 	"drawbridge/internal/web/api"
 )
@@ -49,8 +50,17 @@ func (c *console) release(r api.Release) {
 	for _, name := range slices.Sorted(maps.Keys(r.Artifacts)) {
 		c.print("artifact %s: %s", printable(name), r.Artifacts[name])
 	}
-	if r.Evidence != nil {
-		c.evidence(*r.Evidence)
+	c.evidences(r.Evidence)
+}
+
+// evidences prints what was verified of each artifact, with their names where there are several.
+func (c *console) evidences(set bridge.EvidenceSet) {
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if len(set) > 1 {
+			c.print("")
+			c.print("evidence of %s", printable(name))
+		}
+		c.evidence(set[name])
 	}
 }
 
@@ -136,5 +146,5 @@ func (c *console) verification(v api.Verification) {
 		c.print("release %s holds (trust version %d)", brief(v.Release), v.Trust)
 	}
 	c.refusals(v.Refusals)
-	c.evidence(v.Evidence)
+	c.evidences(v.Evidence)
 }

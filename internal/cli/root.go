@@ -30,6 +30,7 @@ const (
 	groupStart   = "start"
 	groupBuild   = "build"
 	groupDeliver = "deliver"
+	groupCross   = "cross"
 	groupAdmin   = "admin"
 )
 
@@ -50,6 +51,7 @@ func newRoot(c *console) *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupStart, Title: "Start:"},
 		&cobra.Group{ID: groupBuild, Title: "Build:"},
+		&cobra.Group{ID: groupCross, Title: "Cross the bridge:"},
 		&cobra.Group{ID: groupDeliver, Title: "Deliver:"},
 		&cobra.Group{ID: groupAdmin, Title: "Look after it:"},
 	)
@@ -58,8 +60,9 @@ func newRoot(c *console) *cobra.Command {
 	add(root, groupStart, newDemo(c), newServer(c), newVersion(c))
 	add(root, groupBuild, newRepo(c), newRun(c), newLint(c))
 	add(root, groupDeliver, newApply(c), newSchema(c), newStatus(c), newWhy(c), newRelease(c), newPlan(c), newPromote(c), newApprove(c), newReject(c),
-		newRollback(c), newPromotion(c), newHandoff(c), newEvent(c), newSubmit(c))
-	add(root, groupAdmin, newToken(c), newTrust(c), newAudit(c))
+		newRollback(c), newPromotion(c), newDrift(c))
+	add(root, groupCross, newEvent(c), newTrigger(c), newHandoff(c), newReceiver(c), newSubmit(c))
+	add(root, groupAdmin, newToken(c), newTrust(c), newPolicy(c), newWorkload(c), newAudit(c))
 	return root
 }
 

@@ -124,6 +124,9 @@ func (c *console) statusRow(s api.Status) []string {
 	if s.Stale {
 		reason = join(reason, "config newer than deployed")
 	}
+	if s.Expected != nil && s.Expected.Drifted {
+		reason = join(reason, "drifted: Git states "+s.Expected.Version)
+	}
 	weight := ""
 	if len(s.Traffic) == 1 {
 		weight = fmt.Sprintf("%d %%", s.Traffic[0].Weight)
