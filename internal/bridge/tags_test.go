@@ -96,8 +96,13 @@ func TestTagRuleCheck(t *testing.T) {
 		})
 	}
 	for _, r := range []bridge.TagRule{
-		{}, {Semver: ">=1.0.0-0"}, {Semver: "^1", Regex: "web-(.+)", Ignore: []string{"*-rc*"}},
-		{Newest: true, Regex: "main-.*"}, {Lexical: true, Regex: ".*"}, {Digest: "latest"}, {Regex: "a|b"},
+		{},
+		{Semver: ">=1.0.0-0"},
+		{Semver: "^1", Regex: "web-(.+)", Ignore: []string{"*-rc*"}},
+		{Newest: true, Regex: "main-.*"},
+		{Lexical: true, Regex: ".*"},
+		{Digest: "latest"},
+		{Regex: "a|b"},
 	} {
 		if err := r.Check(); err != nil {
 			t.Errorf("Check(%+v): %v", r, err)
@@ -166,4 +171,13 @@ func FuzzTagRule(f *testing.F) {
 			t.Fatalf("%q has two lines", why)
 		}
 	})
+}
+
+func BenchmarkTagRuleMatch(b *testing.B) {
+	r := bridge.TagRule{Semver: ">=1.0.0 <2", Regex: `web-(?P<version>.+)`, Ignore: []string{"*-rc*"}}
+	for b.Loop() {
+		if _, ok, why := r.Match("web-1.2.3"); !ok {
+			b.Fatal(why)
+		}
+	}
 }
