@@ -262,3 +262,13 @@ func FuzzParseSchedule(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkScheduleNext(b *testing.B) {
+	s, err := bridge.ParseSchedule("30 2 * * 1-5", "Europe/Berlin")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for at := time.Unix(1.7e9, 0); b.Loop(); {
+		at = s.Next(at)
+	}
+}

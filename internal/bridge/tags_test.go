@@ -172,3 +172,12 @@ func FuzzTagRule(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkTagRuleMatch(b *testing.B) {
+	r := bridge.TagRule{Semver: ">=1.0.0 <2", Regex: `web-(?P<version>.+)`, Ignore: []string{"*-rc*"}}
+	for b.Loop() {
+		if _, ok, why := r.Match("web-1.2.3"); !ok {
+			b.Fatal(why)
+		}
+	}
+}

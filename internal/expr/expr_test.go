@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -207,5 +208,47 @@ func TestDocumentStaysAsItIs(t *testing.T) {
 	}
 	if v, ok := doc["evidence"].(map[string]any)["tests"].(map[string]any)["failed"].(float64); !ok || v != 0 {
 		t.Error("running an expression changed its document")
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	e := compile(t, `evidence.tests.failed == 0`, expr.Bool)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 20 {
+				if ok, err := e.Bool(t.Context(), document()); err != nil || !ok {
+					t.Errorf("got %v, %v", ok, err)
+				}
+				if _, err := expr.Compile(`event.tag == ""`, expr.Bool, "event"); err != nil {
+					t.Error(err)
+				}
+				if r, err := e.Explain(t.Context(), document()); err != nil || len(r) != 1 {
+					t.Errorf("explains %v, %v", r, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkBool(b *testing.B) {
+	e, err := expr.Compile(`evidence.tests.failed == 0 && evidence.coverage.lines > 79`, expr.Bool, "evidence")
+	if err != nil {
+		b.Fatal(err)
+	}
+	doc := document()
+	for b.Loop() {
+		if ok, err := e.Bool(b.Context(), doc); err != nil || !ok {
+			b.Fatal(ok, err)
+		}
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	for b.Loop() {
+		if _, err := expr.Compile(`evidence.tests.failed == 0 && evidence.coverage.lines > 79`, expr.Bool, "evidence"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

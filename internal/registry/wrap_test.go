@@ -79,6 +79,10 @@ func TestWrap(t *testing.T) {
 		t.Errorf("the layer holds %q, %v", got, err)
 	}
 	wantBundles(t, c, packaged.WithDigest(first), provenance, sbom)
+	// What the evidence is about is found from the manifest's digest alone.
+	if image, err := c.Inspect(t.Context(), packaged.WithDigest(first)); err != nil || !slices.Equal(image.Layers, []artifact.Digest{l.Digest}) {
+		t.Errorf("Inspect = %+v, %v", image, err)
+	}
 	if n := len(s.Rows.Events()); n != 0 {
 		t.Errorf("%d tags were set, want none", n)
 	}
@@ -92,6 +96,11 @@ func wantBundles(t *testing.T, c *registry.Client, ref artifact.Reference, bundl
 		t.Fatalf("List = %v, %v, want %d referrers", referrers, err, len(bundles))
 	}
 	for _, r := range referrers {
+		// A time of its own would make another referrer at each repetition.
+		raw, _, err := c.Manifest(t.Context(), ref.WithDigest(r.Manifest))
+		if err != nil || !bytes.Contains(raw, []byte(`"org.opencontainers.image.created":"1970-01-01T00:00:00Z"`)) {
+			t.Errorf("referrer %s is %s, %v", r.Manifest, raw, err)
+		}
 		got, err := c.Fetch(t.Context(), ref, r)
 		if err != nil || !slices.ContainsFunc(bundles, func(b []byte) bool { return bytes.Equal(b, got) }) {
 			t.Errorf("referrer %s holds %q, %v", r.Manifest, got, err)

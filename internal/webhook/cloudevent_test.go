@@ -187,6 +187,11 @@ func TestBadCDEvents(t *testing.T) {
 		}
 	}
 	e := webhook.CloudEvent{ID: "1", Source: "/a", Type: bridge.PublishedType, Data: []byte(`{"subject":{"id":"` + purl + `"},"customData":"free text"}`)}
+	other := e
+	other.Type = strings.Replace(e.Type, "dev.", "com.", 1)
+	if f, err := other.Fact(); err != nil || f.Kind != bridge.KindEvent {
+		t.Errorf("a type that is not CDEvents': %+v, %v", f, err)
+	}
 	if f, err := e.Fact(); err != nil || f.Git != nil || f.Artifact.Digest.String() != digest {
 		t.Errorf("somebody else's customData: %+v, %v", f, err)
 	}

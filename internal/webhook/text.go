@@ -3,6 +3,8 @@ package webhook
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -110,3 +112,6 @@ func when(text string) time.Time {
 	}
 	return time.Time{}
 }
+
+// sortedKeys are the keys of m.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
