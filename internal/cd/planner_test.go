@@ -1,6 +1,7 @@
 package cd_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -123,8 +124,13 @@ func TestWhatOpensByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.settle()
-	starts, err = w.plan(bridge.Request{Release: old, Environment: "dev", New: true, Cause: bridge.Cause{Kind: bridge.ByTrigger}})
+	starts, err = w.plan(bridge.Request{
+		Release: old, Environment: "dev", New: true, Cause: bridge.Cause{Kind: bridge.ByTrigger}, Inputs: map[string]any{"region": "eu"},
+	})
 	refused(t, "backwards", err, fault.Conflict, "runs the newer 1.2.0")
+	if len(starts) == 1 && strings.Contains(string(starts[0].Plan), "region") {
+		t.Error("inputs for dev come to lab")
+	}
 	if len(starts) != 1 || starts[0].Environment != "lab" || starts[0].Cause.Kind != bridge.ByItself || starts[0].Cause.Actor != "alice" {
 		t.Errorf("beside it %v opens, want lab", starts)
 	}
@@ -164,6 +170,57 @@ func TestRollbackByACommit(t *testing.T) {
 	}
 	_, err = w.ask(bridge.ByRollback, left, "production")
 	refused(t, "to what was left", err, fault.Blocked, "1.1.0 is marked bad in shop/production")
+}
+
+// New evidence gives a rollback a new plan, but what comes back comes as it ran all the same.
+func TestRollbackIsPlannedAnew(t *testing.T) {
+	w := newWorld(t)
+	w.ship("1.0.0")
+	old := w.newest("production").Plan
+	w.ship("1.1.0")
+	changed := strings.Replace(delivery, "canary: {steps: [{weight: 10}", "canary: {steps: [{weight: 20}", 1)
+	if _, err := cd.ApplyDelivery(t.Context(), w.store, "ops", "delivery.yaml", []byte(changed), false); err != nil {
+		t.Fatal(err)
+	}
+	w.believer.extra = 1
+	first, err := w.service.Rollback(t.Context(), "bob", env("production"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	p := w.newest("production")
+	if got := w.promotion(first.ID); got.State != cd.Superseded || p.Causes[0].Again != int64(first.ID) {
+		t.Fatalf("the first plan is %s, its successor %+v", got.State, p.Causes)
+	}
+	if p.State != cd.Done || p.Plan.Delivery != old.Delivery || p.Plan.Snapshot == old.Snapshot {
+		t.Errorf("the successor is %s with delivery %d, want %d and new evidence", p.State, p.Plan.Delivery, old.Delivery)
+	}
+	w.runs("production", map[string]int{"1.0.0": 100})
+}
+
+// A plan that names nothing to prove proves nothing.
+func TestPlanWithoutArtifacts(t *testing.T) {
+	w := newWorld(t)
+	r, _ := w.cross("1.0.0", artifactsOf("1.0.0"), "")
+	starts, err := w.ask(bridge.ByPerson, r, "dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan cd.Plan
+	if err := json.Unmarshal(starts[0].Plan, &plan); err != nil {
+		t.Fatal(err)
+	}
+	plan.Artifacts, plan.Snapshot = nil, bridge.EvidenceSet{}.Hash()
+	starts[0].Plan, err = json.Marshal(plan)
+	starts[0].Digest = plan.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(nil, starts)
+	w.settle()
+	if p := w.newest("dev"); p.State != cd.Failed || !strings.Contains(p.Reason, "names no artifact") {
+		t.Errorf("dev is %s, %q", p.State, p.Reason)
+	}
 }
 
 func TestStartIsThePlan(t *testing.T) {
