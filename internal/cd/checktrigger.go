@@ -2,8 +2,6 @@ package cd
 
 import (
 	"fmt"
-	"maps"
-	"path"
 	"reflect"
 	"regexp"
 	"slices"
@@ -45,10 +43,8 @@ var triggerKeys = map[string][]bridge.TriggerKind{
 }
 
 var (
-	platformForm   = regexp.MustCompile(`^[a-z0-9]{1,30}/[a-z0-9_]{1,30}(?:/[a-z0-9.]{1,30})?$`)
-	eventType      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}\*?$`)
-	repositoryForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`) // of one on this server
-	branchForm     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/+@-]{0,199}$`)
+	platformForm = regexp.MustCompile(`^[a-z0-9]{1,30}/[a-z0-9_]{1,30}(?:/[a-z0-9.]{1,30})?$`)
+	eventType    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}\*?$`)
 )
 
 func (c *checker) triggers() {
@@ -260,84 +256,4 @@ func (c *checker) version(p string, t TriggerSpec) {
 		return
 	}
 	c.keep(p+".release", bridge.CheckVersion(t.Release))
-}
-
-func (c *checker) git(p string, t TriggerSpec) {
-	if t.Repository == "" {
-		c.fail(p, "write repository: https://HOST/PATH, or a name on this server", "a git trigger names no repository")
-	}
-	if b := t.Branch; b != "" && (!branchForm.MatchString(b) || strings.Contains(b, "..") || strings.Contains(b, "@{") ||
-		strings.Contains(b, "//") || strings.HasSuffix(b, "/") || strings.HasSuffix(b, ".lock")) {
-		c.fail(p+".branch", "write main, without refs/heads", "%q is no branch", b)
-	}
-	if strings.HasPrefix(t.Branch, "refs/") {
-		c.fail(p+".branch", "write main, without refs/heads", "%q is a whole ref", t.Branch)
-	}
-	if t.Path != "" && !folder(t.Path) {
-		c.fail(p+".path", "write a folder in the repository, such as environments", "%q leads out of the repository or is no folder", t.Path)
-	}
-}
-
-// folder reports whether p is a folder in a repository, from its root.
-func folder(p string) bool {
-	if len(p) > 500 || path.IsAbs(p) || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune("\\:*?", r) }) {
-		return false
-	}
-	return !slices.Contains(strings.Split(p, "/"), "..") && !strings.HasPrefix(cleanPath(p), "-") && !slices.Contains(strings.Split(p, "/"), ".git")
-}
-
-// repository checks which Git repository is watched.
-func (c *checker) repository(p string, t TriggerSpec) {
-	if t.Repository != "" {
-		address, ok := bridge.NormalRepository(t.Repository)
-		if !ok || !strings.Contains(address, "://") && !repositoryForm.MatchString(address) {
-			c.fail(p+".repository", "write https://HOST/PATH, or a name on this server", "%q is no repository", t.Repository)
-		}
-		return
-	}
-	if c.err == nil && t.Poll != 0 && t.repository(*c.d) == "" {
-		c.fail(p+".poll", "its registry tells of it through a receiver", "a package registry is not looked at")
-	}
-}
-
-// inputs checks the schema of what people may give. Each input is listed by its name: its
-// variable is known, and no two are one.
-func (c *checker) inputs(p string, t TriggerSpec) {
-	if t.Inputs == nil {
-		return
-	}
-	const list = "list every input under properties"
-	if v, ok := t.Inputs["additionalProperties"]; ok && v != false {
-		c.fail(p+".additionalProperties", list, "inputs that have no name here are not taken")
-	}
-	for _, key := range []string{"patternProperties", "$ref", "$dynamicRef"} {
-		if _, ok := t.Inputs[key]; ok {
-			c.fail(p+"."+key, list, "%s does not name the inputs", key)
-		}
-	}
-	if v, ok := t.Inputs["type"]; ok && v != "object" {
-		c.fail(p+".type", "write type: object", "inputs are an object")
-	}
-	properties, ok := t.Inputs["properties"].(map[string]any)
-	if !ok {
-		c.fail(p, "write {properties: {NAME: {type: string}}}", "the schema names no inputs")
-		return
-	}
-	if wrong, err := checkInputNames(slices.Collect(maps.Keys(properties))); err != nil {
-		at := p + ".properties"
-		if wrong != "" {
-			at += "." + wrong
-		}
-		c.keep(at, err)
-	}
-	schema, err := t.schema()
-	if err != nil {
-		c.fail(p, "write a JSON Schema of an object", "the schema is no JSON: %v", err)
-		return
-	}
-	if len(schema) > maxInputSize {
-		c.fail(p, "say less about each input", "the schema has %d bytes, more than %d", len(schema), maxInputSize)
-		return
-	}
-	c.keep(strings.TrimSuffix(p, ".inputs"), bridge.CheckInputSchema(schema))
 }
