@@ -224,8 +224,8 @@ func (b *bench) verify(ctx context.Context, s *server) error {
 			return err
 		}
 		verified.add(b.since(began))
-		if !v.OK || len(v.Evidence.Attestations) != 5 {
-			return fmt.Errorf("verified %d attestations, refused: %v", len(v.Evidence.Attestations), v.Refusals)
+		if !v.OK || len(v.Evidence["web"].Attestations) != 5 {
+			return fmt.Errorf("verified %d attestations, refused: %v", len(v.Evidence["web"].Attestations), v.Refusals)
 		}
 	}
 	b.rows = append(b.rows, row{

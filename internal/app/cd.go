@@ -25,7 +25,7 @@ const restoreTimeout = time.Minute
 // cdPlane is the bridge and the CD plane with everything that only they use.
 type cdPlane struct {
 	store   *storecd.Store
-	bridge  *bridge.Service
+	bridge  *crossing
 	trusted bridge.Trusted
 	service *cd.Service
 	target  *process.Target
@@ -73,11 +73,13 @@ func (s *server) startCD() error {
 		defer cancel()
 		return p.target.Close(bound)
 	})
-	verifier := bridge.Verifier{Evidence: images, Policy: p.trusted}
-	p.bridge = &bridge.Service{Ledger: p.store, Verifier: verifier, Planner: cd.Planner{Reader: p.store}, Now: s.cfg.Now}
+	verifier := bridge.Verifier{Evidence: images, Policy: p.trusted, Files: images}
+	if p.bridge, err = s.startBridge(verifier, images); err != nil {
+		return fmt.Errorf("start the bridge: %w", err)
+	}
 	p.service = &cd.Service{Store: p.store, Verifier: verifier, Target: p.target, Now: s.cfg.Now}
 	p.queue = queue.New(p.store.DB(), queue.Config{Log: s.log})
-	p.queue.Handle(storecd.TaskEvent, func(ctx context.Context, t store.Task) error { return p.bridge.Process(ctx, t.ID) })
+	p.bridge.handle(p.queue, p.store)
 	p.queue.Handle(storecd.TaskPromotion, func(ctx context.Context, t store.Task) error {
 		return p.service.Work(ctx, cd.PromotionID(t.ID), t.Version)
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -226,7 +227,15 @@ func (s *server) registryClient(plane string) (*registry.Client, error) {
 			return nil, err
 		}
 	}
-	return registry.NewClient(registry.ClientConfig{Local: local, Temp: s.temp, Auth: func(host string) (string, string) {
+	var carrier *http.Client
+	if plane == "cd" { // deliveries and events name the hosts that it reads
+		u, err := url.Parse(local)
+		if err != nil {
+			return nil, err
+		}
+		carrier = &http.Client{Transport: guard{policies{s.cd.store}}.transport(hostPort(u))}
+	}
+	return registry.NewClient(registry.ClientConfig{Local: local, Temp: s.temp, HTTP: carrier, Auth: func(host string) (string, string) {
 		if host != "" {
 			return "", ""
 		}

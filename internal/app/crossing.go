@@ -17,8 +17,12 @@ import (
 	"drawbridge/internal/remote"
 	"drawbridge/internal/store"
 	storecd "drawbridge/internal/store/cd"
+	"drawbridge/internal/web"
 	"drawbridge/internal/webhook"
 )
+
+// issuerTimeout bounds one request to an issuer of identity tokens.
+const issuerTimeout = 10 * time.Second
 
 // googleIssuer signs the tokens that Google's Pub/Sub shows.
 const googleIssuer = "https://accounts.google.com"
@@ -29,6 +33,7 @@ type crossing struct {
 	clockwork *bridge.Clockwork
 	desk      *webhook.Desk
 	door      *webhook.Door
+	hooks     *web.Hooks
 	policies  policies
 	workloads workloads
 }
@@ -46,7 +51,7 @@ func (s *server) startBridge(verifier bridge.Verifier, images *registry.Client) 
 	if s.ci != nil {
 		from.own = s.ci.forge
 	}
-	wrap := wrapper{fetcher: packages.New(packages.Config{Guard: allowed, Now: s.cfg.Now}), images: images, temp: s.temp}
+	wrap := wrapper{fetcher: packages.New(packages.Config{Guard: allowed}), images: images, temp: s.temp}
 	x.service = &bridge.Service{
 		Ledger: db, Verifier: verifier, Images: images, Sources: from, Packages: wrap, Signers: x.policies,
 		Planner: cd.Planner{Reader: db}, Now: s.cfg.Now,
@@ -63,6 +68,8 @@ func (s *server) startBridge(verifier bridge.Verifier, images *registry.Client) 
 		Receivers: x.desk, Inbox: x.service, URL: s.url, Now: s.cfg.Now,
 		Tokens: (&googleTokens{now: s.cfg.Now, known: map[string]webhook.TokenVerifier{}}).verifier,
 	}
+	x.service.Rereader = x.door
+	x.hooks = web.NewHooks(hookDoor{x.door})
 	return x, nil
 }
 
@@ -126,7 +133,7 @@ func (g *googleTokens) verifier(audience string) (webhook.TokenVerifier, error) 
 	if v, ok := g.known[audience]; ok {
 		return v, nil
 	}
-	v, err := identity.NewVerifier(googleIssuer, audience, &http.Client{Timeout: 10 * time.Second}, g.now)
+	v, err := identity.NewVerifier(googleIssuer, audience, &http.Client{Timeout: issuerTimeout}, g.now)
 	if err != nil {
 		return nil, err
 	}

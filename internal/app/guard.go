@@ -3,8 +3,10 @@ package app
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"syscall"
 	"time"
 
@@ -65,4 +67,33 @@ func (g guard) dial(ctx context.Context, network, address string) (net.Conn, err
 		return g.Address(address, at.Addr())
 	}}
 	return d.DialContext(ctx, network, address)
+}
+
+// transport carries requests where the guard lets them, and to the hosts that the server's
+// own configuration names (HOST:PORT).
+func (g guard) transport(own ...string) *http.Transport {
+	plain := net.Dialer{Timeout: 30 * time.Second}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if slices.Contains(own, address) {
+				return plain.DialContext(ctx, network, address)
+			}
+			return g.dial(ctx, network, address)
+		},
+		ForceAttemptHTTP2: true, MaxIdleConns: 100, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: time.Minute,
+	}
+}
+
+// hostPort is where u leads, as a dialer names it.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }

@@ -43,6 +43,9 @@ func (s *server) http() (*web.Server, error) {
 		logs[api.PlaneCD] = s.cd.store.DB()
 		road.CD, road.Status, road.Handoffs = s.cd.store, s.cd.service, s.cd.handoffs
 		gauges.Traffic, gauges.Promotions = s.cd.traffic, s.cd.moving
+		if err := metrics.Register(s.cd.bridge.hooks); err != nil {
+			return nil, fmt.Errorf("register the counters: %w", err)
+		}
 	}
 	if err := metrics.Register(gauges); err != nil {
 		return nil, fmt.Errorf("register the gauges: %w", err)
@@ -67,18 +70,13 @@ func (p *ciPlane) moving(ctx context.Context) ([]ci.Run, error) {
 func (s *server) cdRoutes() []web.Route {
 	p := s.cd
 	return slices.Concat(
-		web.EventRoutes(p.bridge, p.store),
-		web.HandoffRoutes(p.store, p.handoffs),
+		s.bridgeRoutes(),
 		web.ReleaseRoutes(web.ReleaseParts{Store: p.store, List: p.releases, Verifier: p.service.Verifier, Planner: p.service, Now: s.cfg.Now}),
-		web.PromotionRoutes(p.store, p.service),
+		web.PromotionRoutes(web.PromotionParts{Store: p.store, Service: p.service, Asker: p.bridge.service}),
 		web.EnvironmentRoutes(web.EnvironmentParts{Store: p.store, Reporter: p.service, Rollback: p.service}),
 		web.DeliveryRoutes(p.store),
 		web.TrustRoutes(p.trusted),
 	)
-}
-
-func (p *cdPlane) handoffs(ctx context.Context, q web.HandoffQuery) ([]bridge.Handoff, error) {
-	return p.store.Handoffs(ctx, storecd.HandoffFilter(q))
 }
 
 func (p *cdPlane) releases(ctx context.Context, q web.ReleaseQuery) ([]bridge.Release, error) {

@@ -18,6 +18,7 @@ type Service struct {
 	Sources  Sources
 	Packages Packages // nil where nothing is wrapped
 	Signers  CommitSigners
+	Rereader Rereader // reads kept deliveries anew; nil where nothing is redriven
 	Planner  Planner
 	Now      func() time.Time
 }
