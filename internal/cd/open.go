@@ -36,28 +36,6 @@ func (s *Service) preview(ctx context.Context, release, environment string) (Pla
 
 func (s *Service) planner() Planner { return Planner{Reader: s.Store} }
 
-// Promote asks for release in environment. It bypasses nothing: what may not come yet waits.
-func (s *Service) Promote(ctx context.Context, actor, release, environment, note string) (Promotion, error) {
-	r, err := s.Store.Release(ctx, release)
-	if err != nil {
-		return Promotion{}, err
-	}
-	if environment == "" {
-		return Promotion{}, noEnvironment(r.Application, environment)
-	}
-	starts, err := s.planner().Plan(ctx, bridge.Request{
-		Release: r, Environment: environment, Cause: bridge.Cause{Kind: bridge.ByPerson, Actor: actor, Note: note},
-	})
-	if err != nil {
-		return Promotion{}, err
-	}
-	p, err := OpenStart(starts[0], bridge.Handoff{At: s.now()})
-	if err != nil {
-		return Promotion{}, err
-	}
-	return s.open(ctx, p)
-}
-
 func (s *Service) open(ctx context.Context, p Promotion) (Promotion, error) {
 	opened, err := s.Store.Open(ctx, []Promotion{p})
 	if err != nil {

@@ -50,9 +50,7 @@ func TestWhoJoinsARequestDoesNotApproveIt(t *testing.T) {
 	w.accept("1.0.0")
 	w.settle()
 	p := w.newest("production")
-	if _, err := w.service.Promote(t.Context(), "bob", p.Plan.Release, "production", "it is urgent"); err != nil {
-		t.Fatal(err)
-	}
+	w.promote("bob", p.Plan.Release, "production")
 	if _, err := w.service.Approve(t.Context(), "bob", p.ID, p.PlanDigest, "mine"); !fault.Is(err, fault.Forbidden) {
 		t.Errorf("approval by one who asked too: %v, want %s", err, fault.Forbidden)
 	}
@@ -270,17 +268,15 @@ func TestPromoteWaitsUntilEligible(t *testing.T) {
 	w.target.Sicken(digestOf("1.1.0"), "crash")
 	r := w.accept("1.1.0")
 	w.settle()
-	p, err := w.service.Promote(t.Context(), "carol", r.ID, "staging", "hurry")
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.promote("carol", r.ID, "staging")
 	w.settle()
+	p := w.newest("staging")
 	if got := w.promotion(p.ID); got.State != cd.Queued || !strings.Contains(got.Reason, "until 1.1.0 is done in dev") {
 		t.Fatalf("staging is %s, %q", got.State, got.Reason)
 	}
-	again, err := w.service.Promote(t.Context(), "dave", r.ID, "staging", "me too")
-	if err != nil || again.ID != p.ID || len(again.Causes) != 2 {
-		t.Errorf("a second request gave %+v, %v", again, err)
+	w.promote("dave", r.ID, "staging")
+	if again := w.newest("staging"); again.ID != p.ID || len(again.Causes) != 2 {
+		t.Errorf("a second request gave %+v", again)
 	}
 }
 

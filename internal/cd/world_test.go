@@ -115,6 +115,20 @@ func (w *world) plan(q bridge.Request) ([]bridge.Start, error) {
 	return cd.Planner{Reader: w.store}.Plan(w.t.Context(), q)
 }
 
+// promote asks for a release that crossed, on a person's word.
+func (w *world) promote(person, release, environment string) {
+	w.t.Helper()
+	r, err := w.store.Release(w.t.Context(), release)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	starts, err := w.plan(bridge.Request{Release: r, Environment: environment, Cause: bridge.Cause{Kind: bridge.ByPerson, Actor: person}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.write(nil, starts)
+}
+
 // write writes starts as the outcome of an event.
 func (w *world) write(fresh *bridge.Release, starts []bridge.Start) {
 	w.t.Helper()
