@@ -23,7 +23,7 @@ const eventsPath = "/api/v1/events"
 func newEvent(c *console) *cobra.Command {
 	l := &listing[api.Event]{
 		remote: remote{console: c}, path: eventsPath, query: map[string]*string{},
-		none: "there are no such events: CI posts one for each artifact, others come through drawbridge receiver add",
+		none: "there are no events: CI posts one for each artifact that it published, other systems at receivers",
 		head: []string{"ID", "STATE", "ABOUT", "KIND", "FROM", "AGE", "REASON"},
 		row: func(e api.Event) []string {
 			return []string{fmt.Sprint(e.ID), string(e.State), about(e), string(e.Kind), from(e), c.age(e.Received), e.Reason}
@@ -49,7 +49,7 @@ func names[T ~string](list []T) string {
 func about(e api.Event) string {
 	switch {
 	case e.Artifact != "":
-		return briefImage(e.Artifact)
+		return tagOf(e.Artifact)
 	case e.Subject != "":
 		return e.Subject
 	}

@@ -102,7 +102,8 @@ func filled(head []string, rows [][]string) ([]string, [][]string) {
 // pair is one line of a listing of a single thing.
 type pair struct{ name, value string }
 
-// pairs prints names and values in two columns; a pair without a value is left out.
+// pairs prints names and values in two columns; a pair without a value is left out. On a
+// terminal a long value goes on beneath its beginning.
 func (c *console) pairs(list ...pair) {
 	width := 0
 	for _, p := range list {
@@ -111,9 +112,14 @@ func (c *console) pairs(list ...pair) {
 		}
 	}
 	for _, p := range list {
-		if p.value != "" {
-			c.print("%-*s  %s", width+1, p.name+":", printable(p.value))
+		if p.value == "" {
+			continue
 		}
+		lines := []string{printable(p.value)}
+		if c.Terminal {
+			lines = wrap(lines[0], lineWidth-width-3)
+		}
+		c.print("%-*s  %s", width+1, p.name+":", strings.Join(lines, "\n"+strings.Repeat(" ", width+3)))
 	}
 }
 

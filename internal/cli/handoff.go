@@ -16,11 +16,11 @@ import (
 func newHandoff(c *console) *cobra.Command {
 	l := &listing[api.Handoff]{
 		remote: remote{console: c}, path: "/api/v1/handoffs", query: map[string]*string{},
-		none: "there are no such handoffs: an event makes one at each trigger that it concerns",
+		none: "there are no handoffs: an event makes one at each trigger that it concerns",
 		head: []string{"ID", "STATE", "APPLICATION", "TRIGGER", "WHAT", "RELEASE", "AGE", "REASON"},
 		row: func(h api.Handoff) []string {
 			return []string{
-				fmt.Sprint(h.ID), string(h.State), h.Application, h.Trigger, or(briefImage(h.Image), h.Version), brief(h.Release), c.age(h.At), h.Reason,
+				fmt.Sprint(h.ID), string(h.State), h.Application, h.Trigger, or(tagOf(h.Image), h.Version), brief(h.Release), c.age(h.At), h.Reason,
 			}
 		},
 	}

@@ -113,6 +113,16 @@ func (c *console) asked(p api.Promotion) {
 	c.print("promotion %d of %s %s to %s: %s%s", p.ID, printable(p.Application), printable(p.Version), printable(p.Environment), p.State, because(p.Reason))
 }
 
+// tagOf is an image by its tag alone, where it has one: what lists have room for.
+func tagOf(image string) string {
+	r, err := artifact.ParseReference(image)
+	if err != nil || r.Tag == "" {
+		return briefImage(image)
+	}
+	before, _, _ := strings.Cut(image, "@")
+	return before
+}
+
 // briefImage is an image whose digest is cut short.
 func briefImage(image string) string {
 	r, err := artifact.ParseReference(image)

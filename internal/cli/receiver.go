@@ -3,6 +3,7 @@ package cli
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,18 +25,51 @@ func newReceiver(c *console) *cobra.Command {
 			return []string{r.Name, r.Type, strings.Join(r.Applications, " "), r.Address}
 		},
 	}
-	types := &listing[api.ReceiverType]{
-		remote: remote{console: c}, path: receiverTypesPath, none: "this server understands no sender",
-		head: []string{"TYPE", "SECRET", "SENDER"},
-		row:  func(t api.ReceiverType) []string { return []string{t.Name, t.Secret, t.Title} },
-	}
-	listTypes := types.command("List the senders that a receiver may be for")
-	listTypes.Use = "types"
 	show := showing[api.Receiver]{
 		use: "show", short: "Show a receiver, without its secret", arg: "NAME", path: receiversPath + "/", text: c.receiver,
 	}
 	return group(c, "receiver", "Make places at which other systems' deliveries arrive",
-		newReceiverAdd(c), l.command("List receivers"), show.command(c), listTypes, newReceiverRotate(c), newReceiverRemove(c))
+		newReceiverAdd(c), l.command("List receivers"), show.command(c), newReceiverTypes(c), newReceiverRotate(c), newReceiverRemove(c))
+}
+
+func newReceiverTypes(c *console) *cobra.Command {
+	r := remote{console: c}
+	cmd := &cobra.Command{
+		Use: "types", Short: "List the senders that a receiver may be for, and how each proves itself", Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			server, err := c.dial(r.connection)
+			if err != nil {
+				return err
+			}
+			list, err := collect[api.ReceiverType](cmd.Context(), server, receiverTypesPath)
+			if err != nil {
+				return err
+			}
+			return c.show(r.format, list, func() { c.senderTypes(list) })
+		},
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+// senderTypes prints each type of sender with its proofs beneath.
+func (c *console) senderTypes(list []api.ReceiverType) {
+	width := 0
+	for _, t := range list {
+		width = max(width, len(t.Name))
+	}
+	for _, t := range list {
+		c.print("%-*s  %s", width, printable(t.Name), printable(t.Title))
+		notes := t.Schemes
+		if t.Host {
+			notes = append(slices.Clone(notes), "it needs --host")
+		}
+		for _, note := range notes {
+			for i, line := range wrap(printable(note), lineWidth-width-4) {
+				c.print("%-*s  %s%s", width, "", map[bool]string{true: "- ", false: "  "}[i == 0], line)
+			}
+		}
+	}
 }
 
 // receiver prints one receiver.
@@ -55,10 +89,8 @@ func (c *console) receiver(r api.Receiver) {
 
 // concerned are the applications that a receiver names.
 func concerned(list []string) string {
-	for _, name := range list {
-		if name == "*" {
-			return "every application"
-		}
+	if slices.Contains(list, "*") {
+		return "every application"
 	}
 	return strings.Join(list, ", ")
 }
@@ -80,6 +112,9 @@ func newReceiverRotate(c *console) *cobra.Command {
 			path := receiversPath + "/" + url.PathEscape(args[0]) + "/rotate"
 			if err := server.Send(cmd.Context(), http.MethodPost, path, api.NewSecret{Secret: secret}, &m); err != nil {
 				return err
+			}
+			if !o.json {
+				c.say("the secret before counts for another day")
 			}
 			return o.made(cmd.Context(), server, m)
 		},

@@ -185,29 +185,26 @@ const (
 	secretToken = "token" // none
 )
 
-// give says what a sender must be given. The secret, when it was made now, is the data; where it is
-// in the address, the address is.
+// give says what a sender must be given. The secret, when it was made now, is the data; where it
+// stands in the address, the whole address is.
 func (c *console) give(m api.MadeReceiver, t api.ReceiverType) {
-	inPath := t.Secret == secretPath
-	if !inPath {
-		c.say("address: %s", printable(m.Address))
-	}
+	c.say("address: %s", printable(m.Receiver.Address))
 	switch {
 	case t.Secret == secretToken:
-		c.say("no secret: the token must be for %s, of %s", printable(or(m.Receiver.Audience, m.Address)), printable(or(m.Receiver.Email, "nobody yet: set email")))
+		c.say("secret:  none; the token must be for %s, of %s", printable(or(m.Receiver.Audience, m.Address)), printable(or(m.Receiver.Email, "nobody yet: set email")))
 	case m.Secret == "":
-		c.say("its secret is not shown again; drawbridge receiver rotate %s makes another", printable(m.Receiver.Name))
+		c.say("secret:  as it was given; drawbridge receiver rotate %s makes another", printable(m.Receiver.Name))
 	}
 	for i, scheme := range t.Schemes {
-		lead := "the sender proves itself by "
+		lead := "proof:   "
 		if i > 0 {
-			lead = "or by "
+			lead = "or:      "
 		}
 		c.say("%s%s", lead, printable(scheme))
 	}
 	switch {
 	case m.Secret == "":
-	case inPath:
+	case t.Secret == secretPath:
 		c.say("give the sender this address, which is shown this once:")
 		c.print("%s", printable(m.Address))
 	default:

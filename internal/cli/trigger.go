@@ -108,7 +108,7 @@ func (c *console) trigger(t api.Trigger) {
 		c.print("%s", strings.Join(wrap(printable(c.poll(p)), lineWidth), "\n  "))
 	}
 	if len(t.Inputs) > 0 {
-		c.print("inputs:   %s", printable(string(t.Inputs)))
+		c.pairs(pair{"inputs", string(t.Inputs)})
 	}
 }
 
@@ -188,7 +188,11 @@ func (c *console) outcome(o *api.Outcome) string {
 	if o == nil {
 		return "never"
 	}
-	return strings.TrimSpace(fmt.Sprintf("handoff %d %s", o.Handoff, o.Version)) + " (" + c.age(o.At) + " ago)" + because(o.Reason)
+	version := ""
+	if o.Version != "" {
+		version = ", version " + o.Version
+	}
+	return fmt.Sprintf("handoff %d%s, %s ago%s", o.Handoff, version, c.age(o.At), because(o.Reason))
 }
 
 // lastOther is the newest outcome, where that is not the one that fired last.
