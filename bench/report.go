@@ -34,7 +34,7 @@ type row struct {
 	what     string
 	got      series
 	plain    string // what the baseline is
-	baseline series
+	baseline series // empty: there is none
 	unit     string // "" means milliseconds
 }
 
@@ -42,6 +42,9 @@ type row struct {
 const enough = 100
 
 func (r row) cells() []string {
+	if len(r.baseline) == 0 {
+		return []string{r.what, r.value(r.got, 0.5), r.tail(r.got), "–", "–", "–", "–", fmt.Sprint(len(r.got))}
+	}
 	return []string{
 		r.what, r.value(r.got, 0.5), r.tail(r.got), r.plain, r.value(r.baseline, 0.5), r.tail(r.baseline),
 		fmt.Sprintf("%.3g", r.got.at(0.5)/r.baseline.at(0.5)), fmt.Sprint(len(r.got)),
