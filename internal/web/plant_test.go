@@ -114,6 +114,7 @@ type plant struct {
 	ci      *ci.Service
 	cd      *cd.Service
 	bridge  *bridge.Service
+	hooks   *web.Hooks
 	logs    *storeci.LogFiles
 	key     *ecdsa.PrivateKey
 	routes  []web.Route
@@ -164,11 +165,10 @@ func newPlant(t *testing.T) *plant {
 		web.SchemaRoutes(),
 		web.RepositoryRoutes(p.ciStore, p.createRepository, "http://bridge.example.com"),
 		web.RunRoutes(p.ciStore, p.ci),
-		web.EventRoutes(p.bridge, p.cdStore),
-		web.HandoffRoutes(p.cdStore, p.handoffs),
+		p.bridgeRoutes(),
 		web.ReleaseRoutes(web.ReleaseParts{Store: p.cdStore, List: p.releases, Verifier: p.cd.Verifier, Planner: p.cd, Now: p.now}),
-		web.PromotionRoutes(p.cdStore, p.cd),
-		web.EnvironmentRoutes(web.EnvironmentParts{Store: p.cdStore, Reporter: p.cd, Rollback: p.cd}),
+		web.PromotionRoutes(web.PromotionParts{Store: p.cdStore, Service: p.cd, Asker: p.bridge}),
+		web.EnvironmentRoutes(web.EnvironmentParts{Store: p.cdStore, Reporter: p.cd, Rollback: p.cd, Expected: p.cdStore}),
 		web.DeliveryRoutes(p.cdStore),
 		web.TrustRoutes(p.trusted()),
 		web.AuditRoutes(map[string]web.AuditLog{api.PlaneCI: p.ciStore.DB(), api.PlaneCD: p.cdStore.DB()}),
@@ -250,9 +250,7 @@ func (p *plant) openPlanes() {
 // apply keeps the delivery of shop.
 func (p *plant) apply() {
 	p.t.Helper()
-	if _, err := cd.ApplyDelivery(p.t.Context(), p.cdStore, "ops", "delivery.yaml", []byte(delivery), false); err != nil {
-		p.t.Fatal(err)
-	}
+	p.applyFile(delivery)
 }
 
 // publish puts version of shop/web on the shelf; signed says whether its run vouches for it.
@@ -317,15 +315,7 @@ func (p *plant) ship(version string, signed bool) {
 // settle works everything of the bridge and of CD that can move now.
 func (p *plant) settle() {
 	p.t.Helper()
-	events, err := p.cdStore.Unprocessed(p.t.Context(), p.now().Add(time.Hour), 100)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for _, id := range events {
-		if err := p.bridge.Process(p.t.Context(), id); err != nil {
-			p.t.Fatal(err)
-		}
-	}
+	p.judge()
 	for range 100 {
 		tasks, err := p.cdStore.Moving(p.t.Context(), 0, 200)
 		if err != nil {

@@ -112,19 +112,21 @@ func TestPageEscapes(t *testing.T) {
 	p.apply()
 	p.push("shop", evil)
 	ref := p.publish("1.0.0", false)
-	ev, _, err := p.cdStore.Receive(t.Context(), bridge.Event{Published: bridge.Published{Source: "/x", ID: "1", Artifact: ref}, Sender: evil, Received: p.now()})
+	evs, _, err := p.cdStore.Receive(t.Context(), bridge.Message{
+		Receiver: "api", Sender: evil, Key: "/x 1", Facts: []bridge.Fact{{Kind: bridge.KindArtifact, Source: "/x", Artifact: ref}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := bridge.Handoff{Event: ev.ID, Application: "shop", Trigger: evil, State: bridge.Refused, Reason: evil, Image: ref, At: p.now()}
-	if err := p.cdStore.Cross(t.Context(), bridge.Crossing{Event: ev, Outcomes: []bridge.Outcome{{Handoff: h}}}); err != nil {
+	h := bridge.Handoff{Event: evs[0].ID, Application: "shop", Trigger: evil, State: bridge.Refused, Reason: evil, Version: evil, Image: ref, At: p.now()}
+	if _, err := p.cdStore.Cross(t.Context(), bridge.Crossing{Event: evs[0], Outcomes: []bridge.Outcome{{Handoff: h}}}); err != nil {
 		t.Fatal(err)
 	}
 	page := p.look(t)
 	if strings.Contains(page, "<script>alert") || strings.Contains(page, "<img") {
 		t.Errorf("it is not escaped:\n%s", page)
 	}
-	if strings.Count(page, "&lt;script&gt;alert(1)") < 2 {
+	if strings.Count(page, "&lt;script&gt;alert(1)") < 4 {
 		t.Errorf("what was written is not shown:\n%s", page)
 	}
 }
