@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
-	"strconv"
-	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -44,18 +42,23 @@ func (r auditRows) Size(ctx context.Context) (int64, error) {
 	return n, err
 }
 
-// The list of indexes is written by us as numbers; there is no portable array parameter.
 const auditHashesSQL = `SELECT id, hash FROM audit_node WHERE id IN (%s)`
 
 // Hashes reads stored hashes by index.
 func (r auditRows) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
-	list := make([]string, len(indexes))
 	at := make(map[int64]int, len(indexes))
 	for i, x := range indexes {
-		list[i] = strconv.FormatInt(x, 10)
 		at[x] = i
 	}
-	rows, err := r.tx.QueryContext(ctx, fmt.Sprintf(auditHashesSQL, strings.Join(list, ",")))
+	n := 1
+	for n < len(indexes) {
+		n *= 2 // few texts, which the database knows already
+	}
+	args := make([]any, n)
+	for i := range args {
+		args[i] = indexes[min(i, len(indexes)-1)]
+	}
+	rows, err := r.tx.QueryContext(ctx, fmt.Sprintf(auditHashesSQL, parameters(n)), args...)
 	if err != nil {
 		return nil, err
 	}

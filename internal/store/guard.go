@@ -25,7 +25,7 @@ func (c guardConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("the SQLite driver lacks a method"), conn.Close())
 	}
-	g := &guardConn{sqliteConn: full}
+	g := &guardConn{sqliteConn: full, prepared: map[string]*statement{}}
 	full.RegisterCommitHook(g.commitHook)
 	return g, nil
 }
@@ -46,7 +46,8 @@ type sqliteConn interface {
 // guardConn is used by one goroutine at a time, as every driver.Conn.
 type guardConn struct {
 	sqliteConn
-	inTx bool // between BeginTx and its Commit or Rollback
+	prepared map[string]*statement // by text
+	inTx     bool                  // between BeginTx and its Commit or Rollback
 }
 
 var errText = errors.New("text holds a NUL byte or is not UTF-8")
@@ -82,7 +83,7 @@ func (c *guardConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.
 // Close takes the hook back, which the driver keeps by the connection's address.
 func (c *guardConn) Close() error {
 	c.RegisterCommitHook(nil)
-	return c.sqliteConn.Close()
+	return errors.Join(c.forget(), c.sqliteConn.Close())
 }
 
 type guardTx struct {

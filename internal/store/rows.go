@@ -8,7 +8,9 @@ import (
 )
 
 // rowsAtOnce bounds how many rows one statement inserts; a database bounds its parameters.
-const rowsAtOnce = 100
+// Each statement takes a power of two of them, so that there are few texts: both databases
+// keep prepared what they have seen before.
+const rowsAtOnce = 64
 
 // InsertRows inserts many rows with few statements and returns how many there are more.
 // Insert is the statement with the bare word VALUES where the rows come; args holds the
@@ -17,7 +19,10 @@ func InsertRows(ctx context.Context, tx *sql.Tx, insert string, columns int, arg
 	head, tail, _ := strings.Cut(insert, "VALUES")
 	var inserted int64
 	for len(args) > 0 {
-		n := min(rowsAtOnce, len(args)/columns)
+		n := rowsAtOnce
+		for n > len(args)/columns {
+			n /= 2
+		}
 		res, err := tx.ExecContext(ctx, head+Values(n, columns)+tail, args[:n*columns]...)
 		if err != nil {
 			return inserted, err
@@ -49,4 +54,9 @@ func Values(rows, columns int) string {
 	}
 	b.WriteString(")")
 	return b.String()
+}
+
+// parameters is a list of so many parameters: "$1,$2".
+func parameters(n int) string {
+	return strings.TrimSuffix(strings.TrimPrefix(Values(1, n), "VALUES ("), ")")
 }

@@ -265,8 +265,15 @@ func TestReleasesAsTheBridgeFindsThem(t *testing.T) {
 		none, _ := w.ship("2.0.0")
 		id := w.release("1.0.0").ID
 		for _, c := range []struct{ app, key, want string }{
-			{"shop", id, "1.0.0"}, {"shop", "1.1.0", "1.1.0"}, {"shop", none.ID, "2.0.0"},
-			{"shop", id[:12], ""}, {"shop", "", ""}, {"shop", "3.0.0", ""}, {"sho", id, ""}, {"sho", "1.0.0", ""}, {"shop", "a\x00", ""},
+			{"shop", id, "1.0.0"},
+			{"shop", "1.1.0", "1.1.0"},
+			{"shop", none.ID, "2.0.0"},
+			{"shop", id[:12], ""},
+			{"shop", "", ""},
+			{"shop", "3.0.0", ""},
+			{"sho", id, ""},
+			{"sho", "1.0.0", ""},
+			{"shop", "a\x00", ""},
 		} {
 			if r, err := w.ReleaseBy(ctx, c.app, c.key); err != nil || r.Version != c.want {
 				t.Errorf("release %s %q is %q, %v, want %q", c.app, c.key, r.Version, err, c.want)

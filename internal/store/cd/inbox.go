@@ -3,6 +3,7 @@ package cd
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -83,6 +84,9 @@ var errGivenUp = errors.New("keeping deliveries: the work was given up")
 
 // work keeps one batch, the worker's own letter among it, and hands the rest on.
 func (b *inbox) work(ctx context.Context, keep func(ctx context.Context, batch []*letter)) {
+	// Those whose deliveries were kept just now may bring their next ones: else two crowds of
+	// senders take turns, each with a commit of its own.
+	runtime.Gosched()
 	b.mu.Lock()
 	batch := b.take()
 	b.mu.Unlock()
@@ -90,14 +94,14 @@ func (b *inbox) work(ctx context.Context, keep func(ctx context.Context, batch [
 		l.err = errGivenUp // stays when keep does not return
 	}
 	defer func() {
+		for _, l := range batch[1:] {
+			l.turn <- false
+		}
 		b.mu.Lock()
 		if b.busy = len(b.waiting) > 0; b.busy {
 			b.waiting[0].turn <- true
 		}
 		b.mu.Unlock()
-		for _, l := range batch[1:] {
-			l.turn <- false
-		}
 	}()
 	keep(ctx, batch)
 }

@@ -153,11 +153,16 @@ WHERE (receiver, sender, event_key) IN (%s) ORDER BY id`
 
 // keptOf finds the events of letters that were kept before.
 func keptOf(ctx context.Context, tx *sql.Tx, letters []*letter) (map[source][]bridge.Event, error) {
-	args := make([]any, 0, 3*len(letters))
-	for _, l := range letters {
-		args = append(args, l.from.receiver, l.from.sender, l.from.key)
+	n := 1
+	for n < len(letters) {
+		n *= 2 // few texts, which the database knows already
 	}
-	rows, err := tx.QueryContext(ctx, fmt.Sprintf(keptSQL, store.Values(len(letters), 3)), args...)
+	args := make([]any, 0, 3*n)
+	for i := range n {
+		from := letters[min(i, len(letters)-1)].from
+		args = append(args, from.receiver, from.sender, from.key)
+	}
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf(keptSQL, store.Values(n, 3)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("look for %d deliveries: %w", len(letters), err)
 	}
