@@ -73,7 +73,7 @@ func (s *server) cdRoutes() []web.Route {
 		s.bridgeRoutes(),
 		web.ReleaseRoutes(web.ReleaseParts{Store: p.store, List: p.releases, Verifier: p.service.Verifier, Planner: p.service, Now: s.cfg.Now}),
 		web.PromotionRoutes(web.PromotionParts{Store: p.store, Service: p.service, Asker: p.bridge.service}),
-		web.EnvironmentRoutes(web.EnvironmentParts{Store: p.store, Reporter: p.service, Rollback: p.service}),
+		web.EnvironmentRoutes(web.EnvironmentParts{Store: p.store, Reporter: p.service, Rollback: p.service, Expected: p.store}),
 		web.DeliveryRoutes(p.store),
 		web.TrustRoutes(p.trusted),
 	)
