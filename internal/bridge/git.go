@@ -119,6 +119,7 @@ func (s *Service) author(ctx context.Context, in *hearing, commit string) (who s
 		return "", in.ignore("commit %s is CD's own", commit[:12]), true, nil
 	case err == nil:
 		in.note("commit signed", true, "by %s, %s", sig.Identity, sig.Key)
+		in.signed = true
 		return sig.Identity, o, false, nil
 	case in.t.Signed:
 		in.note("commit signed", false, "%s", reason(err))
@@ -226,6 +227,11 @@ func (s *Service) bring(ctx context.Context, in *hearing, env string, r Release,
 		return asked, nil, nil
 	}
 	if runs.ID != "" && Newer(runs, r) {
+		if !in.signed { // going back skips approval: only somebody who is known may ask for it
+			asked.Why = fmt.Sprintf("runs the newer %s, and going back needs a signed commit", runs.Version)
+			in.note("ask for "+r.Version+" in "+env, false, "%s", asked.Why)
+			return asked, nil, nil
+		}
 		asked.Rollback, cause.Kind = true, ByRollback
 	}
 	starts, err := s.Planner.Plan(ctx, Request{Release: r, Environment: env, Cause: cause})

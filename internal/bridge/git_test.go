@@ -218,6 +218,14 @@ func TestGitUnsignedBySetting(t *testing.T) {
 	if h.Actor != "git:state" {
 		t.Errorf("actor %q: nobody unverified may stand there", h.Actor)
 	}
+	w.done("staging", "1.0.0")
+	w.state(person{}, runs("1.1.0"))
+	w.done("staging", "1.1.0")
+	before := len(w.opened())
+	back := w.state(person{}, runs("1.0.0"))
+	if len(back.Asked) != 1 || back.Asked[0].Rollback || !strings.Contains(back.Asked[0].Why, "signed commit") || len(w.opened()) != before {
+		t.Errorf("an unsigned commit goes back: %+v", back)
+	}
 }
 
 func TestDriftAndRepair(t *testing.T) {

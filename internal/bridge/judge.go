@@ -16,6 +16,8 @@ type hearing struct {
 	t   Trigger
 	h   Handoff
 	now time.Time
+
+	signed bool // git: a signer of the Policy stands behind the commit
 }
 
 // judge is the outcome of one event at one trigger, by what holds now. It has no effect

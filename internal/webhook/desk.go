@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"sync"
 	"time"
 
 	"drawbridge/internal/bridge"
@@ -43,13 +44,78 @@ type Seal interface {
 	Open(name string, sealed []byte) ([]byte, error)
 }
 
+// remembered is how long a receiver and its secrets are taken as they were read: a sender
+// that posts thousands of deliveries costs few reads, and what an admin changes at another
+// replica holds here a second later.
+const remembered = time.Second
+
+// maxRemembered bounds how many receivers are remembered.
+const maxRemembered = 10_000
+
 // Desk makes, changes and reads receivers. Its fields are set once, before use; it
-// implements Receivers.
+// implements Receivers and is safe for concurrent use.
 type Desk struct {
 	Documents Documents
 	Secret    Secrets
 	Seal      Seal
 	Now       func() time.Time
+
+	mu   sync.Mutex
+	kept map[string]known
+}
+
+// known is a receiver as it was read.
+type known struct {
+	receiver bridge.Receiver
+	secrets  [][]byte
+	until    time.Time
+}
+
+// remember returns what was read of a receiver a moment ago.
+func (d *Desk) remember(name string) (known, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k, ok := d.kept[name]
+	return k, ok && d.Now().Before(k.until)
+}
+
+// learn reads a receiver with its secrets and remembers them.
+func (d *Desk) learn(ctx context.Context, name string) (known, error) {
+	until := d.Now().Add(remembered) // from before the read on: what changes meanwhile is seen in time
+	r, err := d.Receiver(ctx, name)
+	if err != nil {
+		return known{}, err
+	}
+	k := known{receiver: r, until: until}
+	if k.secrets, err = d.Secrets(ctx, name); err != nil {
+		return known{}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.kept == nil || len(d.kept) >= maxRemembered {
+		d.kept = map[string]known{}
+	}
+	d.kept[name] = k
+	return k, nil
+}
+
+// forget makes the next delivery see what was changed here.
+func (d *Desk) forget(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.kept, name)
+}
+
+// Known implements Receivers.
+func (d *Desk) Known(ctx context.Context, name string) (bridge.Receiver, [][]byte, error) {
+	k, ok := d.remember(name)
+	if !ok {
+		var err error
+		if k, err = d.learn(ctx, name); err != nil {
+			return bridge.Receiver{}, nil, err
+		}
+	}
+	return k.receiver, k.secrets, nil
 }
 
 // Made is a receiver that was applied.
@@ -76,6 +142,7 @@ func (d *Desk) Apply(ctx context.Context, actor, file string, src, secret []byte
 			return Made{}, err
 		}
 	}
+	defer d.forget(r.Name)
 	old, version, err := d.Documents.Newest(ctx, bridge.KindReceiver, r.Name)
 	if err != nil {
 		return Made{}, err
@@ -100,6 +167,7 @@ func (d *Desk) Apply(ctx context.Context, actor, file string, src, secret []byte
 // Rotate gives a receiver another secret, the given one or a fresh one that is returned.
 // The one before counts for another day.
 func (d *Desk) Rotate(ctx context.Context, actor, name string, secret []byte) (Made, error) {
+	defer d.forget(name)
 	r, err := d.Receiver(ctx, name)
 	if err != nil {
 		return Made{}, err
@@ -123,13 +191,14 @@ func (d *Desk) Rotate(ctx context.Context, actor, name string, secret []byte) (M
 
 // Remove takes a receiver away: deliveries at it are refused from now on.
 func (d *Desk) Remove(ctx context.Context, actor, name string) error {
+	defer d.forget(name)
 	if _, err := d.Receiver(ctx, name); err != nil {
 		return err
 	}
 	return d.Documents.DropDocument(ctx, actor, bridge.KindReceiver, name)
 }
 
-// Receiver implements Receivers.
+// Receiver reads one receiver; NotFound when there is none.
 func (d *Desk) Receiver(ctx context.Context, name string) (bridge.Receiver, error) {
 	body, version, err := d.Documents.Newest(ctx, bridge.KindReceiver, name)
 	if err != nil {
@@ -145,7 +214,7 @@ func (d *Desk) Receiver(ctx context.Context, name string) (bridge.Receiver, erro
 	return r, nil
 }
 
-// Secrets implements Receivers.
+// Secrets reads the secrets that count for a receiver now, the present one first.
 func (d *Desk) Secrets(ctx context.Context, name string) ([][]byte, error) {
 	sealed, err := d.Secret.ReceiverSecrets(ctx, name, d.Now())
 	if err != nil {

@@ -11,10 +11,9 @@ import (
 
 // Receivers reads the receivers that there are.
 type Receivers interface {
-	// Receiver returns one receiver; NotFound when there is none.
-	Receiver(ctx context.Context, name string) (bridge.Receiver, error)
-	// Secrets returns the secrets that count for it now, the present one first.
-	Secrets(ctx context.Context, name string) ([][]byte, error)
+	// Known returns one receiver and the secrets that count for it now, as they are or were a
+	// moment ago; NotFound when there is none.
+	Known(ctx context.Context, name string) (bridge.Receiver, [][]byte, error)
 }
 
 // Inbox keeps what arrives; *bridge.Service implements it.
@@ -76,7 +75,7 @@ func (d *Door) keep(ctx context.Context, m bridge.Message) (Taken, error) {
 func (d *Door) known(ctx context.Context, name string, r Request) (bridge.Receiver, Sender, error) {
 	stranger := fault.New(fault.Unauthenticated, "no receiver here takes this delivery").
 		WithHint("compare the address, the secret and both clocks: drawbridge receiver show NAME")
-	recv, err := d.Receivers.Receiver(ctx, name)
+	recv, secrets, err := d.Receivers.Known(ctx, name)
 	if fault.Is(err, fault.NotFound) {
 		return recv, Sender{}, stranger
 	}
@@ -86,10 +85,6 @@ func (d *Door) known(ctx context.Context, name string, r Request) (bridge.Receiv
 	sender, err := Find(recv.Type)
 	if err != nil {
 		return recv, sender, fmt.Errorf("receiver %s: %w", name, err)
-	}
-	secrets, err := d.Receivers.Secrets(ctx, name)
-	if err != nil {
-		return recv, sender, err
 	}
 	c := Check{Secrets: secrets, Now: d.Now(), Window: recv.Tolerance(), Audience: recv.Audience, Email: recv.Email}
 	if c.Audience == "" {
@@ -112,7 +107,7 @@ func (d *Door) known(ctx context.Context, name string, r Request) (bridge.Receiv
 // Reread reads a kept delivery anew: what could not be read when it arrived may be readable
 // now. Events of the server's own doors are not read anew: nil.
 func (d *Door) Reread(ctx context.Context, receiver string, raw bridge.Raw) ([]bridge.Fact, error) {
-	recv, err := d.Receivers.Receiver(ctx, receiver)
+	recv, _, err := d.Receivers.Known(ctx, receiver)
 	if fault.Is(err, fault.NotFound) {
 		return nil, nil
 	}
