@@ -4,8 +4,9 @@
 // Each noun has a file with a function that returns its rows of the route table; the
 // server serves nothing else. Handlers return errors, which one adapter renders as RFC
 // 9457 problems: a fault's kind picks the status, everything that is no fault is logged
-// in full and shown as "internal error". Every request but /healthz, /readyz and the login
-// needs a token, as a bearer token or inside the session cookie.
+// in full and shown as "internal error". Every request needs a token, as a bearer token or
+// inside the session cookie, but /healthz, /readyz, the login, and two that prove themselves:
+// deliveries at receivers below /hooks/, and the exchange of a workload's identity.
 package web
 
 import (

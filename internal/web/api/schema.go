@@ -11,7 +11,6 @@ import (
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
 	"drawbridge/internal/fault"
-	"drawbridge/internal/identity"
 )
 
 // SchemaType is the media type of a JSON Schema.
@@ -27,11 +26,16 @@ type form struct {
 	optional    []string // that the JSON of the type always has and a file need not
 }
 
-// workloadFile is identity.Workload as a file has it.
+// workloadFile is identity.Workload as a file has it, with what editors show.
 type workloadFile struct {
-	APIVersion string `json:"apiVersion" jsonschema:"enum=drawbridge/v1"`
-	Kind       string `json:"kind" jsonschema:"enum=Workload"`
-	identity.Workload
+	APIVersion   string            `json:"apiVersion" jsonschema:"enum=drawbridge/v1"`
+	Kind         string            `json:"kind" jsonschema:"enum=Workload"`
+	Name         string            `json:"name" jsonschema:"description=Its tokens are named workload:NAME."`
+	Issuer       string            `json:"issuer" jsonschema:"description=Exactly the iss of the identity token: https\\, or http on a loopback address."`
+	Audience     string            `json:"audience,omitempty" jsonschema:"description=One of the token's aud; omitted: the server's own URL."`
+	Subject      string            `json:"subject" jsonschema:"description=Pattern of the token's sub; * stands for one or more characters other than / and :."`
+	Claims       map[string]string `json:"claims,omitempty" jsonschema:"description=Patterns of further claims\\, all of which the token must have."`
+	Applications []string          `json:"applications" jsonschema:"minItems=1,description=Whose events it may post."`
 }
 
 // forms are the kinds of files with a schema. A delivery without triggers is promoted by
