@@ -79,6 +79,21 @@ func TestUnrouted(t *testing.T) {
 	}
 }
 
+// What no database takes is refused before anybody looks for it.
+func TestAddressIsText(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, path := range []string{"/api/v1/faults/%00", "/api/v1/faults/a%ff", "/api/v1/tokens?after=%00", "/api/v1/tokens?%0a=x", "/login?next=%c3"} {
+		resp, p := s.problem(t, call{path: path, token: s.secret[identity.Admin]})
+		if resp.StatusCode != 400 || p.Kind != fault.Invalid || !strings.Contains(p.Detail, "no text") {
+			t.Errorf("%s: %d %+v", path, resp.StatusCode, p)
+		}
+	}
+	if resp, _ := s.send(t, call{path: "/api/v1/tokens?x=%C3%A9", token: s.secret[identity.Admin]}); resp.StatusCode != 200 {
+		t.Errorf("a letter with an accent: %d", resp.StatusCode)
+	}
+}
+
 func TestHost(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *web.Config) { c.Hosts = []string{"Other.example.com"} })

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -272,4 +273,30 @@ func TestPromoteByTrigger(t *testing.T) {
 	pause := call{method: "POST", path: "/api/v1/triggers/shop/byhand/pause", token: p.secret[identity.Releaser], body: `{}`}
 	want[api.Trigger](t, p.site, pause)
 	refuse(t, p.site, ask(good), fault.Blocked, "")
+}
+
+// The same request that comes many times at once asks once.
+func TestPromoteAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	p.apply()
+	p.ship("1.0.0", true)
+	c := hook("", `{"release":"shop@1.0.0","environment":"production","key":"k"}`, "Content-Type", "application/json")
+	c.path, c.token = "/api/v1/promotions", p.secret[identity.Developer]
+	var all sync.WaitGroup
+	handoffs := make([]int64, 8)
+	for i := range handoffs {
+		all.Go(func() {
+			resp, body := p.send(t, c)
+			var got api.Promotion
+			if err := json.Unmarshal(body, &got); err != nil || resp.StatusCode != 201 {
+				t.Errorf("answer %d %s", resp.StatusCode, body)
+			}
+			handoffs[i] = got.Handoff
+		})
+	}
+	all.Wait()
+	if one := slices.Compact(handoffs); len(one) != 1 || one[0] == 0 {
+		t.Errorf("handoffs %v", handoffs)
+	}
 }

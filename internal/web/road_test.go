@@ -16,6 +16,7 @@ import (
 
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
+	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
 	"drawbridge/internal/identity/identitytest"
 	"drawbridge/internal/web"
@@ -287,6 +288,19 @@ func TestSchema(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+func TestSchemaOfKind(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	viewer := p.secret[identity.Viewer]
+	for _, kind := range api.SchemaKinds() {
+		resp, body := p.send(t, call{path: "/api/v1/schema/" + kind, token: viewer})
+		if want, err := api.Schema(kind); err != nil || resp.StatusCode != 200 || resp.Header.Get("Content-Type") != api.SchemaType || string(body) != string(want) {
+			t.Errorf("%s: %d %s", kind, resp.StatusCode, body)
+		}
+	}
+	refuse(t, p.site, call{path: "/api/v1/schema/none", token: viewer}, fault.NotFound, "kind")
 }
 
 // Every row is in the OpenAPI document, whose schemas hold together.

@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"drawbridge/internal/fault"
 	"drawbridge/internal/web/api"
@@ -106,6 +109,9 @@ func (s *Server) adapt(route Route) http.Handler {
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, route Route) error {
+	if err := legible(r.URL); err != nil {
+		return err
+	}
 	if !route.Anonymous {
 		token, err := s.authenticate(r)
 		if fault.Is(err, fault.Unauthenticated) && route.page() && wantsPage(r) {
@@ -125,6 +131,23 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, route Route) err
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, api.MaxBody)
 	return route.Handler(w, r)
+}
+
+// legible refuses an address that holds what is no text: no database takes it, so nothing
+// here has such a name.
+func legible(u *url.URL) error {
+	ok := isText(u.Path)
+	for name, values := range u.Query() {
+		ok = ok && isText(name) && !slices.ContainsFunc(values, func(v string) bool { return !isText(v) })
+	}
+	if !ok {
+		return fault.New(fault.Invalid, "the address holds bytes that are no text").WithHint("write UTF-8 without control characters")
+	}
+	return nil
+}
+
+func isText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // fail renders err. What is no fault is a defect: it is logged in full.
