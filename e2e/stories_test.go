@@ -50,6 +50,23 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"follow":         cmdFollow,        // follow NAME RUN FILE: logs -f in the background
 	"followed":       cmdFollowed,      // followed: logs -f has ended by itself
 	"kept":           cmdKept,          // kept: every event that was accepted is there, and was worked on
+	"registry":       cmdRegistry,      // registry start | away | missed | back: a foreign registry; sets REGISTRY
+	"signer":         cmdSigner,        // signer NAME [unknown]: a foreign CI's key, believed unless it is unknown
+	"build":          cmdBuild,         // build IMAGE TAG SIGNER|- [COMMIT]: a foreign CI builds and pushes; sets DIGEST and COMMIT
+	"receiver":       cmdReceiver,      // receiver NAME TYPE APPLICATION [FLAG...]; sets SECRET_NAME and HOOK_NAME
+	"fixture":        cmdFixture,       // fixture SENDER/NAME FILE [OLD NEW]...: the body of a recorded delivery, changed
+	"expand":         cmdExpand,        // expand FILE...: writes $NAME out
+	"hook":           cmdHook,          // hook ADDRESS|RECEIVER SCHEME:SECRETOF STATUS FILE [HEADER=VALUE]...: a sender posts
+	"wait-outcome":   cmdWaitOutcome,   // wait-outcome APPLICATION/TRIGGER STATE [TEXT]: the next such handoff; sets HANDOFF, EVENT and REASON
+	"wait-event":     cmdWaitEvent,     // wait-event RECEIVER STATE [TEXT]; sets EVENT
+	"wait-drift":     cmdWaitDrift,     // wait-drift ENVIRONMENT STATED [none]
+	"stays":          cmdStays,         // stays ENVIRONMENT VERSION|-: it runs that, and nothing is on its way
+	"count":          cmdCount,         // count PATH N: the API lists so many there
+	"issuer":         cmdIssuer,        // issuer: of another CI's identity tokens; sets ISSUER
+	"id-token":       cmdIDToken,       // id-token FILE SUBJECT AUDIENCE [CLAIM=VALUE]...
+	"need":           cmdNeed,          // need PROGRAM...
+	"said":           cmdSaid,          // [!] said TEXT...: the server's log holds each
+	"keeps":          cmdKeeps,         // [!] keeps DIR TEXT...: some file below it holds one of them
 }
 
 // programs are what the stories run.
@@ -84,7 +101,7 @@ func build(t *testing.T, cgo string, args ...string) {
 
 // setUp gives a script its world.
 func setUp(t *testing.T, env *testscript.Env, p programs) error {
-	w := &world{t: t, script: env.T(), programs: p, dir: env.WorkDir, tokens: map[string]string{}}
+	w := &world{t: t, script: env.T(), programs: p, dir: env.WorkDir, tokens: map[string]string{}, secrets: map[string]string{}, outcomes: map[string]int64{}}
 	env.Values[worldKey{}] = w
 	env.Defer(w.end)
 	home := filepath.Join(env.WorkDir, "home")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"drawbridge/internal/identity/identitytest"
 	"drawbridge/internal/web/api"
 )
 
@@ -28,6 +29,10 @@ type world struct {
 	visitors []func()
 	accepted []int64    // events that were answered with 202
 	follower chan error // the end of logs -f
+	foreign  foreign
+	issuer   *identitytest.Issuer
+	secrets  map[string]string // of receivers, by name
+	outcomes map[string]int64  // newest handoff that was waited for, by application/trigger
 }
 
 type worldKey struct{}
@@ -47,11 +52,13 @@ func (w *world) end() {
 	for _, stop := range w.visitors {
 		stop()
 	}
-	if w.server == nil {
-		return
+	if w.server != nil {
+		if err := w.server.stop(); err != nil {
+			w.t.Errorf("the server of %s did not end cleanly: %v\n%s", filepath.Base(w.dir), err, w.server.tail())
+		}
 	}
-	if err := w.server.stop(); err != nil {
-		w.t.Errorf("the server of %s did not end cleanly: %v\n%s", filepath.Base(w.dir), err, w.server.tail())
+	if err := w.foreign.end(); err != nil {
+		w.t.Errorf("the foreign registry of %s did not end cleanly: %v", filepath.Base(w.dir), err)
 	}
 }
 
