@@ -127,6 +127,9 @@ type Trigger struct {
 	Type      string        `json:"type,omitempty"`      // event: CloudEvents type; a trailing * stands for the rest
 	Wait      time.Duration `json:"wait,omitempty"`      // how long a partial set or a version that has not crossed is waited for
 	Promote   string        `json:"promote,omitempty"`   // environment that is asked for; of git: the commit names them
+	Preset    string        `json:"preset,omitempty"`    // webhook: the name under which the delivery took conditions from us; they stand in When and Version
+	Freeze    []string      `json:"freeze,omitempty"`    // webhook: environments that an alert freezes, in place of Promote; see Freeze
+	For       time.Duration `json:"for,omitempty"`       // webhook: how long a freeze lasts at most
 
 	Cron     string `json:"cron,omitempty"`     // schedule
 	Timezone string `json:"timezone,omitempty"` // schedule

@@ -76,6 +76,8 @@ type Outcome struct {
 	Release  *Release // new; nil when the release was there or there is none
 	Starts   []Start
 	Expected []Expectation // of a git trigger: what its repository states now
+	Freezes  []Freeze      // that it sets
+	Lifts    []Lift        // ends of alerts, whether or not one of them froze anything
 }
 
 // Expectation is what a Git repository states about one environment.

@@ -43,6 +43,9 @@ func (s *Service) judge(ctx context.Context, ev Event, app Application, t Trigge
 	case OnSchedule:
 		return s.judgeSchedule(ctx, in)
 	case OnWebhook, OnEvent:
+		if len(t.Freeze) > 0 {
+			return s.judgeFreeze(ctx, in)
+		}
 		return s.judgeNamed(ctx, in)
 	case OnGit:
 		return s.judgeGit(ctx, in)

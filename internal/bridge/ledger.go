@@ -47,6 +47,7 @@ type Record interface {
 	EventRecord
 	HandoffRecord
 	ReleaseRecord
+	FreezeRecord
 }
 
 // EventRecord reads events and whom they concern.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"drawbridge/internal/fault"
@@ -91,6 +93,39 @@ func (s *Service) judgeAll(ctx context.Context, ev Event) (Crossing, error) {
 	}
 	c.Event.State = EventProcessed
 	return c, nil
+}
+
+// Concerns says which events of a batch concern nobody: no application waits for what they
+// tell of, so that no handoff comes of them. Somebody's, and those of which it cannot be
+// said now, are to be processed.
+func (s *Service) Concerns(ctx context.Context, batch []Event) (nobody, somebody []int64) {
+	known := map[string][]Application{}
+	for _, ev := range batch {
+		keys := EventKeys(ev)
+		name := strings.Join(keys, "\n")
+		apps, ok := known[name]
+		if !ok {
+			var err error
+			if apps, err = s.Ledger.Concerned(ctx, keys); err != nil {
+				somebody = append(somebody, ev.ID) // processing says what is wrong
+				continue
+			}
+			known[name] = apps
+		}
+		if ev.awaited(apps) {
+			somebody = append(somebody, ev.ID)
+		} else {
+			nobody = append(nobody, ev.ID)
+		}
+	}
+	return nobody, somebody
+}
+
+// awaited reports whether a trigger of one of the applications waits for the event.
+func (e Event) awaited(apps []Application) bool {
+	return slices.ContainsFunc(apps, func(app Application) bool {
+		return e.MayConcern(app.Name) && slices.ContainsFunc(app.Triggers, func(t Trigger) bool { return t.takes(e, app) })
+	})
 }
 
 // failed keeps that a try failed, and when the next one is.

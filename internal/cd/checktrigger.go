@@ -28,6 +28,9 @@ var triggerKeys = map[string][]bridge.TriggerKind{
 	"type":       {bridge.OnEvent},
 	"release":    {bridge.OnWebhook, bridge.OnEvent},
 	"wait":       {bridge.OnArtifact, bridge.OnRelease, bridge.OnWebhook, bridge.OnGit, bridge.OnEvent},
+	"preset":     {bridge.OnWebhook},
+	"freeze":     {bridge.OnWebhook},
+	"for":        {bridge.OnWebhook},
 	"promote":    {bridge.OnArtifact, bridge.OnRelease, bridge.OnManual, bridge.OnSchedule, bridge.OnWebhook, bridge.OnEvent},
 	"cron":       {bridge.OnSchedule},
 	"timezone":   {bridge.OnSchedule},
@@ -116,6 +119,10 @@ func (c *checker) trigger(p string, t TriggerSpec) {
 	case bridge.OnSchedule:
 		c.schedule(p, t)
 	case bridge.OnWebhook, bridge.OnEvent:
+		if c.preset(p, t); t.Freeze != nil {
+			c.freeze(p, t)
+			return
+		}
 		c.version(p, t)
 	case bridge.OnGit:
 		c.git(p, t)
@@ -127,7 +134,7 @@ func (c *checker) trigger(p string, t TriggerSpec) {
 
 // promote checks the environment that is asked for. What was published may just cross.
 func (c *checker) promote(p string, t TriggerSpec) {
-	optional := t.On == bridge.OnArtifact || t.On == bridge.OnRelease || t.On == bridge.OnGit
+	optional := t.On == bridge.OnArtifact || t.On == bridge.OnRelease || t.On == bridge.OnGit || t.Freeze != nil
 	if t.Promote == "" && optional {
 		return
 	}
@@ -250,6 +257,12 @@ func (c *checker) schedule(p string, t TriggerSpec) {
 func (c *checker) version(p string, t TriggerSpec) {
 	if t.On == bridge.OnEvent && !eventType.MatchString(t.Type) {
 		c.fail(p+".type", "write the CloudEvent's type, such as dev.cdevents.*", "%q is no type of an event", t.Type)
+	}
+	if t.For != 0 {
+		c.fail(p+".for", "leave it out, or write freeze: [production]", "for belongs to freeze")
+	}
+	if t.Release == "" && presets[t.Preset].release != "" {
+		return
 	}
 	if t.Release == "" {
 		c.fail(p, "write release: with an expression such as body.version", "it does not say where the event names the version")

@@ -159,6 +159,13 @@ func (s *Service) begin(ctx context.Context, in input) error {
 		// No new version: the work that an environment brings when it finishes the release must fit.
 		return s.Store.Note(ctx, in.p, reason, time.Time{})
 	}
+	f, err := s.barred(ctx, in)
+	if err != nil {
+		return err
+	}
+	if f != nil {
+		return s.Store.Note(ctx, in.p, meets(*f), earlier(f.Until, in.now.Add(freezeLook)))
+	}
 	if in.p.Automatic() {
 		why, err := s.planner().backwards(ctx, in.p.Plan)
 		if err != nil {

@@ -169,6 +169,7 @@ const (
 	Begin     EventKind = "begin"     // it may come here: start the first step
 	Advance   EventKind = "advance"   // the step is done
 	Wait      EventKind = "wait"      // the step waits for a signal or a time
+	Resume    EventKind = "resume"    // what it waited for is over: the step begins anew
 	Fail      EventKind = "fail"      // the step failed, or somebody stopped it
 	TakenBack EventKind = "undone"    // the undo is done
 	Reject    EventKind = "reject"    // a person said no
@@ -188,7 +189,7 @@ type Event struct {
 var next = map[State]map[EventKind]State{
 	Queued:  {Begin: Running, Fail: Failed, Reject: Rejected, Supersede: Superseded},
 	Running: {Advance: Running, Wait: Waiting, Fail: Failed, Reject: Rejected, Supersede: Superseded},
-	Waiting: {Advance: Running, Wait: Waiting, Fail: Failed, Reject: Rejected, Supersede: Superseded},
+	Waiting: {Advance: Running, Wait: Waiting, Resume: Running, Fail: Failed, Reject: Rejected, Supersede: Superseded},
 	Undoing: {TakenBack: Undone, Fail: Failed},
 }
 
@@ -208,6 +209,8 @@ func (p Promotion) Apply(ev Event, now time.Time) (Promotion, error) {
 	switch ev.Kind {
 	case Begin:
 		p.Step, p.Stepped = 0, now
+	case Resume:
+		p.Stepped = now
 	case Wait:
 		p.Signal = ev.Signal
 	case Advance:

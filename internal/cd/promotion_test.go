@@ -13,7 +13,7 @@ import (
 // TestLaws walks the state machine at random and checks after every move what must hold
 // always. The seed is printed with a failure.
 func TestLaws(t *testing.T) {
-	kinds := []cd.EventKind{cd.Begin, cd.Advance, cd.Wait, cd.Fail, cd.TakenBack, cd.Reject, cd.Supersede}
+	kinds := []cd.EventKind{cd.Begin, cd.Advance, cd.Wait, cd.Resume, cd.Fail, cd.TakenBack, cd.Reject, cd.Supersede}
 	plan := cd.Plan{Steps: []cd.Step{
 		{Kind: cd.StepVerify},
 		{Kind: cd.StepApprove, Approve: &cd.ApprovalSpec{Required: 1}},

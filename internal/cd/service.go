@@ -87,13 +87,23 @@ func (s *Service) input(ctx context.Context, p Promotion) (input, error) {
 
 // step works on the current step and commits how it went.
 func (s *Service) step(ctx context.Context, in input) error {
-	if late := in.now.Sub(in.p.Stepped) - time.Duration(in.step.Timeout); late > 0 {
+	waited := in.p.frozen() // for as long as it took: that time does not count
+	if late := in.now.Sub(in.p.Stepped) - time.Duration(in.step.Timeout); late > 0 && !waited {
 		return s.move(ctx, in, Event{Kind: Fail, Reason: fmt.Sprintf("%s did not end within %s: %s", in.step, time.Duration(in.step.Timeout), in.p.Reason)},
 			Change{Action: "promotion.fail", Next: true, Bad: in.p.Holds()})
 	}
 	run, err := s.runner(in.step.Kind)
 	if err != nil {
 		return err
+	}
+	f, err := s.barred(ctx, in)
+	switch {
+	case err != nil:
+		return err
+	case f != nil:
+		run = frozen{*f, s.Target}
+	case waited:
+		return s.move(ctx, in, Event{Kind: Resume, Reason: "goes on: it is frozen no more"}, Change{Action: "promotion.resume", Next: true})
 	}
 	o, err := run.run(ctx, in)
 	if err != nil {

@@ -22,6 +22,7 @@ type Status struct {
 	Step        string          `json:"step,omitempty"`    // of that promotion, while it has not ended
 	Coming      string          `json:"coming,omitempty"`  // version on its way
 	Reason      string          `json:"reason,omitempty"`  // why it waits or how it ended
+	Frozen      string          `json:"frozen,omitempty"`  // until when, by whom and why nothing may move here
 	Stale       bool            `json:"stale"`             // the delivery is newer than what was deployed
 	Traffic     []Traffic       `json:"traffic,omitempty"` // of the versions that run, as the target has it
 }
@@ -77,6 +78,13 @@ func (s *Service) status(ctx context.Context, row EnvironmentRow) (Status, error
 			st.Coming, st.Step = newest.Plan.Version, newest.Current().String()
 		}
 	}
+	f, err := s.freezeOf(ctx, row.Ref, s.now())
+	if err != nil {
+		return st, err
+	}
+	if f != nil {
+		st.Frozen = f.String()
+	}
 	a, err := s.Target.Observe(ctx, row.Ref)
 	if err != nil {
 		return st, err
@@ -121,7 +129,20 @@ func (s *Service) WhyPromotion(ctx context.Context, id PromotionID) (Answer, err
 	if err != nil {
 		return Answer{}, err
 	}
-	return explain(p), nil
+	return s.explained(ctx, p)
+}
+
+// explained is explain with the freeze that keeps p where it is.
+func (s *Service) explained(ctx context.Context, p Promotion) (Answer, error) {
+	a := explain(p)
+	if p.State != Queued && !p.frozen() {
+		return a, nil
+	}
+	f, err := s.freezeOf(ctx, p.Environment(), s.now())
+	if err == nil && f != nil && a.Hint == "" {
+		a.Hint = fmt.Sprintf("drawbridge freeze lift %d", f.ID)
+	}
+	return a, err
 }
 
 // WhyEnvironments explains every environment of an application, or of all with "".
@@ -138,7 +159,9 @@ func (s *Service) WhyEnvironments(ctx context.Context, application string) ([]An
 		}
 		a := Answer{Says: "nothing was ever asked for here", Hint: "drawbridge promote RELEASE --to " + row.Ref.Name}
 		if p != nil {
-			a = explain(*p)
+			if a, err = s.explained(ctx, *p); err != nil {
+				return nil, err
+			}
 			if p.State.Ended() && p.State != Done && row.Live != 0 {
 				live, err := s.Store.Promotion(ctx, row.Live)
 				if err != nil {
@@ -146,6 +169,13 @@ func (s *Service) WhyEnvironments(ctx context.Context, application string) ([]An
 				}
 				a.Says = fmt.Sprintf("%s runs here; %s", live.Plan.Version, a.Says)
 			}
+		}
+		f, err := s.freezeOf(ctx, row.Ref, s.now())
+		if err != nil {
+			return nil, err
+		}
+		if f != nil && (p == nil || p.State.Ended()) {
+			a.Says += "; " + meets(*f)
 		}
 		a.About = row.Ref.String()
 		out = append(out, a)

@@ -11,6 +11,7 @@ import (
 type Store interface {
 	Reader
 	Writer
+	FreezeWriter
 }
 
 // Writer changes promotions. Each call is one transaction that holds the change, its
@@ -33,6 +34,7 @@ type Reader interface {
 	PromotionReader
 	EnvironmentReader
 	ReleaseReader
+	FreezeReader
 }
 
 // PromotionReader reads promotions.

@@ -26,6 +26,9 @@ type TriggerSpec struct {
 	Type      string             `json:"type,omitempty" jsonschema:"description=on event: type of the CloudEvent; a trailing * stands for the rest."`
 	Release   string             `json:"release,omitempty" jsonschema:"description=on webhook\\, event: expression in CEL over event\\, body\\, headers that gives the version of a release."`
 	Wait      Duration           `json:"wait,omitempty" jsonschema:"description=How long what is missing is waited for\\, at most 720h: the rest of a release\\, or a version that has not crossed."`
+	Preset    string             `json:"preset,omitempty" jsonschema:"enum=jira,enum=servicenow,enum=alertmanager,enum=pagerduty,description=on webhook: sets when and release\\, as that sender needs them\\, where they are not written here."`
+	Freeze    []string           `json:"freeze,omitempty" jsonschema:"minItems=1,description=on webhook: environments that an alert freezes until it ends; * is every one. In place of promote."`
+	For       Duration           `json:"for,omitempty" jsonschema:"default=24h,description=on webhook: how long a freeze lasts at most\\, up to 720h."`
 	Promote   string             `json:"promote,omitempty" jsonschema:"description=Environment that is asked for. artifact and release may leave it out: then only environments that open by themselves follow."`
 
 	Cron     string `json:"cron,omitempty" jsonschema:"description=on schedule: minute\\, hour\\, day of month\\, month\\, day of week."`
@@ -69,6 +72,7 @@ func (t TriggerSpec) trigger(d Delivery) bridge.Trigger {
 		Cron: t.Cron, Timezone: t.Timezone, From: t.From, CatchUp: t.CatchUp == catchUpOnce,
 		Repair: t.Repair, Poll: time.Duration(t.Poll), Repository: t.repository(d),
 	}
+	t.preset(&out)
 	if t.Tags != nil {
 		out.Tags = bridge.TagRule(*t.Tags)
 	}
@@ -85,7 +89,11 @@ func (t TriggerSpec) trigger(d Delivery) bridge.Trigger {
 		out.Receiver = cmp.Or(t.Receiver, bridge.DoorAPI)
 	case bridge.OnManual:
 		out.Inputs, _ = t.schema() // the checker has read it
-	case bridge.OnSchedule, bridge.OnWebhook:
+	case bridge.OnWebhook:
+		if out.Freeze = t.Freeze; t.Freeze != nil {
+			out.For = cmp.Or(time.Duration(t.For), bridge.DefaultFreeze)
+		}
+	case bridge.OnSchedule:
 	}
 	return out
 }

@@ -160,6 +160,9 @@ func (s *Store) outcome(ctx context.Context, tx *store.Tx, q *sqlc.Queries, o br
 	if err := putExpected(ctx, q, o.Expected); err != nil {
 		return err
 	}
+	if err := s.freezeAndLift(ctx, tx, q, o); err != nil {
+		return err
+	}
 	if err := tx.Record(ctx, handedOver(h)); err != nil {
 		return err
 	}

@@ -167,7 +167,10 @@ func join(ctx context.Context, tx *store.Tx, q *sqlc.Queries, row sqlc.Promotion
 	a := entry(orDrawbridge(cause.Actor), "promotion.join", subject(there.ID))
 	a.Application, a.Environment, a.Chain = there.Environment().Application, there.Environment().Name, there.Chain
 	a.Detail = map[string]string{"cause": string(cause.Kind), "note": clip(cause.Note)}
-	return there, tx.Record(ctx, a)
+	if err := tx.Record(ctx, a); err != nil || cause.Kind != cd.CauseRollback {
+		return there, err
+	}
+	return there, tx.Enqueue(ctx, task(there.ID, there.Version)) // no freeze keeps it any more
 }
 
 // Note is cd.Writer's.

@@ -265,6 +265,22 @@ func (q *Queries) NewestDocument(ctx context.Context, arg NewestDocumentParams) 
 	return i, err
 }
 
+const newestVersion = `-- name: NewestVersion :one
+SELECT version FROM document WHERE kind = $1 AND name = $2 ORDER BY version DESC LIMIT 1
+`
+
+type NewestVersionParams struct {
+	Kind string
+	Name string
+}
+
+func (q *Queries) NewestVersion(ctx context.Context, arg NewestVersionParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, newestVersion, arg.Kind, arg.Name)
+	var version int64
+	err := row.Scan(&version)
+	return version, err
+}
+
 const receiverSecrets = `-- name: ReceiverSecrets :many
 SELECT sealed FROM receiver_secret WHERE name = $1 AND (until_ms = 0 OR until_ms > $2) ORDER BY id DESC
 `

@@ -89,6 +89,24 @@ type Expectation struct {
 	AtMs        int64
 }
 
+type Frozen struct {
+	ID           int64
+	Application  string
+	Environments string
+	TriggerBy    string
+	AlertKey     string
+	Reason       string
+	SetBy        string
+	SinceMs      int64
+	SetMs        int64
+	UntilMs      int64
+	Open         int64
+	LiftedMs     int64
+	LiftedBy     string
+	LiftReason   string
+	EndedMs      int64
+}
+
 type Handoff struct {
 	ID          int64
 	Event       int64
