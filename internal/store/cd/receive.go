@@ -121,6 +121,7 @@ func (s *Store) keepBatch(ctx context.Context, batch []*letter) {
 			l.kept, l.fresh = nil, false
 		}
 	}
+	s.arrivals.add(batch)
 }
 
 // keep keeps letters within tx; those that are there already get the events that were kept.
@@ -148,8 +149,13 @@ func (s *Store) keep(ctx context.Context, tx *store.Tx, letters []*letter) error
 	return nil
 }
 
-const keptSQL = `SELECT id, receiver, sender, event_key, part, state, applications, body, reason, attempts, received_ms FROM event
-WHERE (receiver, sender, event_key) IN (%s) ORDER BY id`
+// One condition for each delivery, and not one list of rows: for a list PostgreSQL reads the
+// whole table until it has figures of it.
+const (
+	keptSQL = `SELECT id, receiver, sender, event_key, part, state, applications, body, reason, attempts, received_ms FROM event
+WHERE %s ORDER BY id`
+	oneOfSQL = `receiver = $%d AND sender = $%d AND event_key = $%d`
+)
 
 // keptOf finds the events of letters that were kept before.
 func keptOf(ctx context.Context, tx *sql.Tx, letters []*letter) (map[source][]bridge.Event, error) {
@@ -157,12 +163,13 @@ func keptOf(ctx context.Context, tx *sql.Tx, letters []*letter) (map[source][]br
 	for n < len(letters) {
 		n *= 2 // few texts, which the database knows already
 	}
-	args := make([]any, 0, 3*n)
+	args, conditions := make([]any, 0, 3*n), make([]string, n)
 	for i := range n {
 		from := letters[min(i, len(letters)-1)].from
 		args = append(args, from.receiver, from.sender, from.key)
+		conditions[i] = fmt.Sprintf(oneOfSQL, 3*i+1, 3*i+2, 3*i+3)
 	}
-	rows, err := tx.QueryContext(ctx, fmt.Sprintf(keptSQL, store.Values(n, 3)), args...)
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf(keptSQL, strings.Join(conditions, " OR ")), args...)
 	if err != nil {
 		return nil, fmt.Errorf("look for %d deliveries: %w", len(letters), err)
 	}
@@ -183,8 +190,8 @@ func keptOf(ctx context.Context, tx *sql.Tx, letters []*letter) (map[source][]br
 	return out, rows.Err()
 }
 
-// insert inserts the events of letters that are new, with their deliveries as they arrived,
-// audit entries and tasks.
+// insert inserts the events of letters that are new, with their deliveries as they arrived
+// and audit entries.
 func (s *Store) insert(ctx context.Context, tx *store.Tx, letters []*letter) error {
 	n := 0
 	for _, l := range letters {
@@ -199,7 +206,6 @@ func (s *Store) insert(ctx context.Context, tx *store.Tx, letters []*letter) err
 	}
 	var rows []any
 	var entries []audit.Entry
-	var tasks []store.Task
 	for _, l := range letters {
 		l.kept, l.fresh = make([]bridge.Event, len(l.events)), true
 		for i, e := range l.events {
@@ -208,9 +214,6 @@ func (s *Store) insert(ctx context.Context, tx *store.Tx, letters []*letter) err
 			l.kept[i] = e
 			rows = append(rows, eventRow(e, l.bodies[i])...)
 			entries = append(entries, arrived(e))
-			if e.State == bridge.EventReceived {
-				tasks = append(tasks, store.Task{Name: TaskEvent, ID: e.ID})
-			}
 		}
 	}
 	inserted, err := store.InsertRows(ctx, tx.SQL, insertEventSQL, eventColumns, rows)
@@ -223,8 +226,19 @@ func (s *Store) insert(ctx context.Context, tx *store.Tx, letters []*letter) err
 	if err := insertRaw(ctx, tx, letters); err != nil {
 		return err
 	}
-	if err := tx.Record(ctx, entries...); err != nil {
+	return tx.Record(ctx, entries...)
+}
+
+// insertWithTasks is insert for events that are not sorted first.
+func (s *Store) insertWithTasks(ctx context.Context, tx *store.Tx, l *letter) error {
+	if err := s.insert(ctx, tx, []*letter{l}); err != nil {
 		return err
+	}
+	var tasks []store.Task
+	for _, e := range l.kept {
+		if e.State == bridge.EventReceived {
+			tasks = append(tasks, store.Task{Name: TaskEvent, ID: e.ID})
+		}
 	}
 	return tx.EnqueueAll(ctx, tasks)
 }
