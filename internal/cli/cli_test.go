@@ -223,7 +223,7 @@ func TestInterrupted(t *testing.T) {
 // On a terminal a difference has colours, unless the person wants none.
 func TestDiffColours(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "d.yaml")
-	if err := os.WriteFile(file, []byte("x: y\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("kind: Delivery\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	server := stub(t, map[string]any{"PUT /api/v1/deliveries": api.Applied{Name: "shop", Version: 2, Changed: true, Diff: "@@ -1 +1 @@\n-a\n+b\n"}})
@@ -249,7 +249,7 @@ func TestFileOverTheLimit(t *testing.T) {
 
 // No text in a file makes lint fail otherwise than by its problems.
 func FuzzLint(f *testing.F) {
-	for _, seed := range []string{"", "kind: Delivery", "kind: Trust\nsigners: 7", "on: push\njobs: {}", "kind: [", "\x00", "on:\n\tjobs", "kind: Delivery\nkind: Trust"} {
+	for _, seed := range []string{"", "kind: Delivery", "kind: Trust\nsigners: 7", "on: push\njobs: {}", "kind: [", "\x00", "on:\n\tjobs", "kind: Delivery\nkind: Trust", "---\nkind: Policy\n--- # x\nkind: EnvironmentState\n", "kind: Receiver\n---\n---\non: push", "kind: Workload\nclaims: {a: 1}"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, src string) {

@@ -9,7 +9,7 @@ import (
 func newDrift(c *console) *cobra.Command {
 	l := &listing[api.Drift]{
 		remote: remote{console: c}, path: "/api/v1/drifts", query: map[string]*string{},
-		none: "nothing has drifted: every environment runs what its Git repository states, where one does",
+		none: "nothing has drifted from what Git repositories state",
 		head: []string{"APPLICATION", "ENVIRONMENT", "STATED", "RUNS", "COMMIT", "BY", "SINCE"},
 		row: func(d api.Drift) []string {
 			return []string{d.Application, d.Environment, d.Version, or(d.Runs, "nothing"), brief(d.Commit), d.Actor, c.age(d.Since)}

@@ -23,7 +23,7 @@ const eventsPath = "/api/v1/events"
 func newEvent(c *console) *cobra.Command {
 	l := &listing[api.Event]{
 		remote: remote{console: c}, path: eventsPath, query: map[string]*string{},
-		none: "there are no events: CI posts one for each artifact that it published, other systems at receivers",
+		none: "there are no events: CI posts one per artifact, others post at receivers",
 		head: []string{"ID", "STATE", "ABOUT", "KIND", "FROM", "AGE", "REASON"},
 		row: func(e api.Event) []string {
 			return []string{fmt.Sprint(e.ID), string(e.State), about(e), string(e.Kind), from(e), c.age(e.Received), e.Reason}
@@ -263,7 +263,7 @@ func (c *console) redrive(ctx context.Context, server *client.Client, ids []stri
 	for _, id := range ids {
 		var e api.Event
 		if err := server.Send(ctx, http.MethodPost, eventsPath+"/"+url.PathEscape(id)+"/redrive", nil, &e); err != nil {
-			problems = append(problems, fmt.Errorf("event %s: %w", id, err))
+			problems = append(problems, err)
 			if ctx.Err() != nil {
 				break
 			}

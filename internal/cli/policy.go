@@ -42,7 +42,7 @@ func (c *console) policy(p api.Policy) {
 	} else {
 		c.print("version %d", p.Version)
 	}
-	c.print("private addresses: %s", or(strings.Join(p.Policy.Hosts.Private, ", "), "none"))
+	c.print("private addresses: %s", printable(or(strings.Join(p.Policy.Hosts.Private, ", "), "none")))
 	if len(p.Policy.Commits.Signers) == 0 {
 		c.print("signers of commits: none")
 		return

@@ -59,7 +59,8 @@ func (c *console) senderTypes(list []api.ReceiverType) {
 		width = max(width, len(t.Name))
 	}
 	for _, t := range list {
-		c.print("%-*s  %s", width, printable(t.Name), printable(t.Title))
+		title := wrap(printable(t.Title), lineWidth-width-2)
+		c.print("%-*s  %s", width, printable(t.Name), strings.Join(title, "\n"+strings.Repeat(" ", width+2)))
 		notes := t.Schemes
 		if t.Host {
 			notes = append(slices.Clone(notes), "it needs --host")

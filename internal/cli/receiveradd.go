@@ -193,7 +193,7 @@ func (c *console) give(m api.MadeReceiver, t api.ReceiverType) {
 	case t.Secret == secretToken:
 		c.say("secret:  none; the token must be for %s, of %s", printable(or(m.Receiver.Audience, m.Address)), printable(or(m.Receiver.Email, "nobody yet: set email")))
 	case m.Secret == "":
-		c.say("secret:  as it was given; drawbridge receiver rotate %s makes another", printable(m.Receiver.Name))
+		c.say("secret:  the one that it has; drawbridge receiver rotate %s makes another", printable(m.Receiver.Name))
 	}
 	for i, scheme := range t.Schemes {
 		lead := "proof:   "

@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": serve, "exit": exit, "json": isJSON, "capture": capture, "exports": exports, "until": until,
+			"serve": serve, "exit": exit, "json": isJSON, "capture": capture, "exports": exports, "until": until, "post": deliver,
 		},
 		Condition: func(cond string) (bool, error) { return cond == "sandbox" && hasSandbox(t), nil },
 	})
@@ -173,4 +173,25 @@ func exports(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 	ts.Defer(s.Close)
 	ts.Setenv("DRAWBRIDGE_SERVER", s.URL)
+}
+
+// post ADDRESS FILE HEADER… posts a file to an address of the server and wants it to be taken;
+// with ! it wants it to be refused.
+func deliver(ts *testscript.TestScript, neg bool, args []string) {
+	address := args[0]
+	if strings.HasPrefix(address, "/") {
+		address = ts.Getenv("DRAWBRIDGE_SERVER") + address
+	}
+	req, err := http.NewRequest(http.MethodPost, address, strings.NewReader(ts.ReadFile(args[1])))
+	ts.Check(err)
+	for _, h := range args[2:] {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	ts.Check(resp.Body.Close())
+	if (resp.StatusCode < 300) == neg {
+		ts.Fatalf("%s answers %s", args[0], resp.Status)
+	}
 }
