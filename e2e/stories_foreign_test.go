@@ -6,11 +6,13 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,7 +60,11 @@ func cmdRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// silence is done once: the registry's library has one logger.
+var silence = sync.OnceFunc(func() { registry.SilenceLogs(io.Discard) })
+
 func (f *foreign) serve(ts *testscript.TestScript) {
+	silence()
 	dir := ts.MkAbs("registry")
 	ts.Check(os.MkdirAll(dir, 0o700))
 	embedded, err := registry.Open(registry.Config{
