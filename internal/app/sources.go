@@ -77,7 +77,7 @@ type wrapper struct {
 
 // Wrap is bridge.Packages'.
 func (w wrapper) Wrap(ctx context.Context, rule bridge.ArtifactRule, version string) (bridge.Wrapped, error) {
-	files, err := w.fetcher.Find(ctx, spec(*rule.Package), version)
+	files, err := w.fetcher.Find(ctx, spec(*rule.Package, version), version)
 	if err != nil {
 		return bridge.Wrapped{}, err
 	}
@@ -114,8 +114,10 @@ func (w wrapper) push(ctx context.Context, into artifact.Reference, name, path s
 	return w.images.Wrap(ctx, into, registry.PackageFile{Name: name, Content: io.NewSectionReader(f, 0, info.Size()), Bundles: bundles})
 }
 
-// spec is a rule as the fetcher reads it.
-func spec(p bridge.PackageRule) packages.Spec {
+// spec is a rule as the fetcher reads it, for one version: in a file's pattern {tag} stands
+// for the version as it is written, {version} for it without a leading v.
+func spec(p bridge.PackageRule, version string) packages.Spec {
+	p.File = strings.NewReplacer("{tag}", version, "{version}", strings.TrimPrefix(version, "v")).Replace(p.File)
 	out := packages.Spec{Kind: packages.Kind(p.Kind), URL: p.URL, Name: p.Name}
 	switch out.Kind {
 	case packages.Maven:

@@ -64,6 +64,7 @@ type Demand struct {
 	Repository string             // Git repository that a provenance must name
 	Refs       []string           // refs that a provenance may name; a trailing * stands for any rest
 	Image      artifact.Reference // image that a provenance must name; tag and digest do not matter
+	File       bool               // it is a file that was wrapped: statements name the file, and no image is compared
 }
 
 // Rule is a stable word for the reason of a refusal: sent and scripted against, only added to.

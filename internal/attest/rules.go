@@ -66,6 +66,9 @@ func (j *judge) checkOrigin(t testimony, p Provenance) {
 	if p.Ref == "" || !refAllowed(d.Refs, p.Ref) {
 		j.refuse(RuleRef, TypeProvenance, p.Ref, "provenance says ref %s, %s takes only %s", orUnnamed(p.Ref), j.image(), orNone(d.Refs))
 	}
+	if d.File {
+		return
+	}
 	image := p.Image
 	if image == "" { // foreign builders name it in the statement's subject alone
 		image = t.subject.Name

@@ -10,6 +10,10 @@ import (
 	"drawbridge/internal/artifact"
 )
 
+// olderStatement is the type of what cosign attest writes. It has the members of a
+// Statement v1, with the same meaning.
+const olderStatement = "https://in-toto.io/Statement/v0.1"
+
 // statement is an in-toto statement as it was signed.
 type statement struct {
 	predicateType string
@@ -27,7 +31,7 @@ func (s statement) about(d artifact.Digest) (Subject, bool) {
 	return Subject{}, false
 }
 
-// parseStatement reads an in-toto Statement v1 strictly: one JSON value, no repeated keys
+// parseStatement reads an in-toto Statement, v1 or v0.1, strictly: one JSON value, no repeated keys
 // (readers differ on which one counts), exact names, bounded depth and subjects.
 func parseStatement(payload []byte) (statement, error) {
 	if err := checkJSON(payload); err != nil {
@@ -38,7 +42,7 @@ func parseStatement(payload []byte) (statement, error) {
 		return statement{}, errors.New("the statement is no JSON object")
 	}
 	var typ string
-	if err := json.Unmarshal(top["_type"], &typ); err != nil || typ != statementType {
+	if err := json.Unmarshal(top["_type"], &typ); err != nil || typ != statementType && typ != olderStatement {
 		return statement{}, fmt.Errorf("the statement is of type %q, not %s", clip(typ), statementType)
 	}
 	var st statement

@@ -55,6 +55,39 @@ func TestVerifyAcceptsARun(t *testing.T) {
 	}
 }
 
+// cosign attest still writes the older statement; it says the same.
+func TestOlderStatement(t *testing.T) {
+	t.Parallel()
+	ci := newParty(t, "ci")
+	bom := strings.Replace(string(statement(attest.TypeCycloneDX, cycloneDX, image)), `Statement/v1`, `Statement/v0.1`, 1)
+	d := demand()
+	d.Require = []string{"sbom"}
+	e, refusals := judge(t, attest.Policy{Signers: []attest.Signer{ci.signer(t, all...)}}, d, ci.signRaw(t, []byte(bom)))
+	if len(refusals) > 0 || e.SBOM == nil || e.SBOM.Components != 3 {
+		t.Errorf("evidence %+v, refused: %s", e, show(refusals))
+	}
+}
+
+// What vouches for a wrapped file names the file and no image; everything else must fit.
+func TestWrappedFile(t *testing.T) {
+	t.Parallel()
+	ci := newParty(t, "ci")
+	policy := attest.Policy{Signers: []attest.Signer{ci.signer(t, all...)}}
+	p := provenance()
+	p.Image = "shop_1.4.0_linux_amd64.tar.gz"
+	bundles := ci.run(t, p)
+	d := demand()
+	_, refusals := judge(t, policy, d, bundles...)
+	refused(t, refusals, attest.RuleImage, "not shop/web")
+	d.File = true
+	if _, refusals := judge(t, policy, d, bundles...); len(refusals) > 0 {
+		t.Errorf("refused: %s", show(refusals))
+	}
+	d.Repository = "evil"
+	_, refusals = judge(t, policy, d, bundles...)
+	refused(t, refusals, attest.RuleRepository, "evil")
+}
+
 func TestMissingIsNil(t *testing.T) {
 	t.Parallel()
 	ci := newParty(t, "ci")
@@ -206,9 +239,9 @@ func TestVerifyRefuses(t *testing.T) {
 			bundles: [][]byte{ci.signRaw(t, []byte(strings.Replace(string(statement(attest.TypeTests, `{}`, image)), `"predicateType"`, `"PredicateType"`, 1)))},
 			rule:    attest.RuleMalformed, want: "the statement has no predicateType",
 		},
-		"old statement": {
-			bundles: [][]byte{ci.signRaw(t, []byte(strings.Replace(string(statement(attest.TypeTests, `{}`, image)), `Statement/v1`, `Statement/v0.1`, 1)))},
-			rule:    attest.RuleMalformed, want: "Statement/v0.1",
+		"statement of another version": {
+			bundles: [][]byte{ci.signRaw(t, []byte(strings.Replace(string(statement(attest.TypeTests, `{}`, image)), `Statement/v1`, `Statement/v2`, 1)))},
+			rule:    attest.RuleMalformed, want: "Statement/v2",
 		},
 		"depth bomb": {
 			bundles: [][]byte{ci.signRaw(t, statement(attest.TypeVSA, strings.Repeat(`[`, 5000)+strings.Repeat(`]`, 5000), image))},

@@ -46,7 +46,7 @@ type PackageRule struct {
 
 // Demand is the rule as attest judges it.
 func (a ArtifactRule) Demand() attest.Demand {
-	return attest.Demand{Signers: a.Signers, Require: a.Require, Repository: a.Repository, Refs: a.Refs, Image: a.Image}
+	return attest.Demand{Signers: a.Signers, Require: a.Require, Repository: a.Repository, Refs: a.Refs, Image: a.Image, File: a.Package != nil}
 }
 
 // Artifact finds an artifact by its name.

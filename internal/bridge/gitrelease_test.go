@@ -120,7 +120,7 @@ func TestPackage(t *testing.T) {
 			Kind: bridge.KindRelease, Type: "package", Package: &bridge.Package{Type: "npm", Name: "@acme/shop", Version: version},
 		}}}))
 	}
-	image := made{image: "packages/shop/web"}
+	image := made{image: "acme-shop.tgz"} // statements name the file
 	wrap("1.0.0", func(file artifact.Digest) [][]byte { return w.sign(file, image) })
 	w.want(tell("1.0.0"), bridge.Accepted, "verified")
 	wrap("1.1.0", func(artifact.Digest) [][]byte { return nil })
