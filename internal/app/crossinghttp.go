@@ -29,6 +29,7 @@ func (s *server) bridgeRoutes() []web.Route {
 		web.PolicyRoutes(p.store),
 		web.WorkloadRoutes(p.store, p.documents),
 		web.DriftRoutes(p.store, x.service),
+		web.FreezeRoutes(p.freezes, p.service),
 		web.ExchangeRoutes(exchange),
 	)
 }
@@ -94,6 +95,10 @@ func (p *cdPlane) figures(ctx context.Context, application string) ([]web.Trigge
 		out[i] = web.TriggerFigure(f)
 	}
 	return out, err
+}
+
+func (p *cdPlane) freezes(ctx context.Context, q web.FreezeQuery) ([]bridge.Freeze, error) {
+	return p.store.FreezeList(ctx, storecd.FreezeFilter(q))
 }
 
 func (p *cdPlane) documents(ctx context.Context, kind, after string, limit int) ([]web.Document, error) {

@@ -60,7 +60,7 @@ func newRoot(c *console) *cobra.Command {
 	add(root, groupStart, newDemo(c), newServer(c), newVersion(c))
 	add(root, groupBuild, newRepo(c), newRun(c), newLint(c))
 	add(root, groupDeliver, newApply(c), newSchema(c), newStatus(c), newWhy(c), newRelease(c), newPlan(c), newPromote(c), newApprove(c), newReject(c),
-		newRollback(c), newPromotion(c), newDrift(c))
+		newRollback(c), newPromotion(c), newDrift(c), newFreeze(c))
 	add(root, groupCross, newEvent(c), newTrigger(c), newHandoff(c), newReceiver(c), newSubmit(c))
 	add(root, groupAdmin, newToken(c), newTrust(c), newPolicy(c), newWorkload(c), newAudit(c))
 	return root

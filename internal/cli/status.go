@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,6 +127,9 @@ func (c *console) statusRow(s api.Status) []string {
 	}
 	if s.Expected != nil && s.Expected.Drifted {
 		reason = join(reason, "drifted: Git states "+s.Expected.Version)
+	}
+	if !strings.Contains(reason, s.Frozen) {
+		reason = join(reason, s.Frozen)
 	}
 	weight := ""
 	if len(s.Traffic) == 1 {

@@ -180,7 +180,7 @@ func TestCan(t *testing.T) {
 		identity.ApplyDelivery: identity.Releaser, identity.Rollback: identity.Releaser,
 		identity.CreateRepository: identity.Admin, identity.ApplyTrust: identity.Admin, identity.ManageTokens: identity.Admin,
 		identity.ApplyPolicy: identity.Admin, identity.ManageReceivers: identity.Admin, identity.ManageWorkloads: identity.Admin,
-		identity.PauseTrigger: identity.Releaser, identity.Redrive: identity.Releaser, identity.TestTrigger: identity.Developer,
+		identity.PauseTrigger: identity.Releaser, identity.Freeze: identity.Releaser, identity.Redrive: identity.Releaser, identity.TestTrigger: identity.Developer,
 		identity.PostEvents: identity.Admin, identity.RegistryPush: identity.Admin,
 	} {
 		may := false

@@ -14,7 +14,7 @@ const (
 	Viewer    Role = "viewer"    // reads
 	Developer Role = "developer" // pushes commits, asks for promotions and tests triggers
 	Approver  Role = "approver"  // decides on promotions
-	Releaser  Role = "releaser"  // applies deliveries, rolls back, pauses triggers
+	Releaser  Role = "releaser"  // applies deliveries, rolls back, pauses triggers, freezes environments
 	Admin     Role = "admin"     // makes repositories, tokens, receivers, workloads, trust and policy
 	Events    Role = "events"    // a machine that posts events and nothing else
 	CI        Role = "ci"        // a machine that writes to the registry and nothing else
@@ -36,6 +36,7 @@ const (
 	ManageReceivers  Action = "manage receivers"
 	ManageWorkloads  Action = "manage workloads"
 	PauseTrigger     Action = "pause triggers"
+	Freeze           Action = "freeze environments"
 	TestTrigger      Action = "test triggers"
 	Redrive          Action = "have events processed again"
 	Promote          Action = "promote"
@@ -63,6 +64,7 @@ var may = map[Action][]Role{
 	ManageReceivers:  {Admin},
 	ManageWorkloads:  {Admin},
 	PauseTrigger:     {Releaser, Admin},
+	Freeze:           {Releaser, Admin},
 	TestTrigger:      {Developer, Approver, Releaser, Admin},
 	Redrive:          {Releaser, Admin},
 	ManageTokens:     {Admin},

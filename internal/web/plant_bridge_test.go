@@ -113,6 +113,10 @@ func (c crossing) figures(ctx context.Context, application string) ([]web.Trigge
 	return out, err
 }
 
+func (c crossing) freezes(ctx context.Context, q web.FreezeQuery) ([]bridge.Freeze, error) {
+	return c.store.FreezeList(ctx, storecd.FreezeFilter(q))
+}
+
 func receiverTypes() []api.ReceiverType {
 	var out []api.ReceiverType
 	for _, s := range webhook.Senders() {
@@ -139,6 +143,7 @@ func (p *plant) bridgeRoutes() []web.Route {
 		web.PolicyRoutes(p.cdStore),
 		web.WorkloadRoutes(p.cdStore, c.documents),
 		web.DriftRoutes(p.cdStore, p.bridge),
+		web.FreezeRoutes(c.freezes, p.cd),
 	)
 }
 

@@ -21,6 +21,9 @@ type TriggerRule struct {
 	Type       string             `json:"type,omitempty"`
 	Wait       string             `json:"wait,omitempty"` // duration
 	Promote    string             `json:"promote,omitempty"`
+	Preset     string             `json:"preset,omitempty"` // that gave when and version, where the delivery does not
+	Freeze     []string           `json:"freeze,omitempty"` // environments that an alert freezes
+	For        string             `json:"for,omitempty"`    // duration of such a freeze at most
 	Cron       string             `json:"cron,omitempty"`
 	Timezone   string             `json:"timezone,omitempty"`
 	From       string             `json:"from,omitempty"`
@@ -40,7 +43,7 @@ func TriggerRuleOf(t bridge.Trigger) TriggerRule {
 		Name: t.Name, On: t.On, Receiver: t.Receiver, Artifacts: t.Artifacts, Together: t.Together, Platform: t.Platform, When: t.When,
 		Version: t.Version, Type: t.Type, Wait: span(t.Wait), Promote: t.Promote, Cron: t.Cron, Timezone: t.Timezone, From: t.From,
 		CatchUp: t.CatchUp, Repository: t.Repository, Branch: t.Branch, Path: t.Path, Signed: t.Signed, Repair: t.Repair,
-		Every: span(t.Poll), Inputs: t.Inputs,
+		Every: span(t.Poll), Inputs: t.Inputs, Preset: t.Preset, Freeze: t.Freeze, For: span(t.For),
 	}
 	if g := t.Tags; g.Semver != "" || g.Regex != "" || g.Newest || g.Lexical || g.Digest != "" || len(g.Ignore) > 0 {
 		out.Tags = &g
