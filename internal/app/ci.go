@@ -237,6 +237,9 @@ func (s *server) registryClient(plane string) (*registry.Client, error) {
 	}
 	return registry.NewClient(registry.ClientConfig{Local: local, Temp: s.temp, HTTP: carrier, Auth: func(host string) (string, string) {
 		if host != "" {
+			if plane == "cd" {
+				return credentials(s.cfg.CredentialsFile).of(host)
+			}
 			return "", ""
 		}
 		return "drawbridge", token

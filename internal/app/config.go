@@ -25,6 +25,7 @@ type Config struct {
 	CDDatabase        string   // "" means sqlite: cd.db in Data
 	Registry          string   // base URL of the registry for images without a host; "" means the embedded one
 	RegistryTokenFile string   // file with a token for Registry
+	CredentialsFile   string   // file in the form of Docker's config.json, with what other hosts ask for; "" means anonymous
 	Bridge            string   // base URL of the bridge that CI posts to; "" means this server
 	BridgeTokenFile   string   // file with a token of role events for Bridge
 	SeedCache         string   // a Go build cache that new caches start from

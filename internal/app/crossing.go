@@ -42,8 +42,11 @@ type crossing struct {
 func (s *server) startBridge(verifier bridge.Verifier, images *registry.Client) (*crossing, error) {
 	db := s.cd.store
 	x := &crossing{policies: policies{db}, workloads: workloads{db}}
-	allowed := guard{x.policies}
-	repositories, err := remote.New(remote.Options{Dir: filepath.Join(s.data, "mirrors"), Dial: allowed.dial, Now: s.cfg.Now})
+	allowed, logins := guard{x.policies}, credentials(s.cfg.CredentialsFile)
+	if err := logins.check(); err != nil {
+		return nil, err
+	}
+	repositories, err := remote.New(remote.Options{Dir: filepath.Join(s.data, "mirrors"), Dial: allowed.dial, Auth: logins.of, Now: s.cfg.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +54,7 @@ func (s *server) startBridge(verifier bridge.Verifier, images *registry.Client) 
 	if s.ci != nil {
 		from.own = s.ci.forge
 	}
-	wrap := wrapper{fetcher: packages.New(packages.Config{Guard: allowed}), images: images, temp: s.temp}
+	wrap := wrapper{fetcher: packages.New(packages.Config{Guard: allowed, Auth: logins.header}), images: images, temp: s.temp}
 	x.service = &bridge.Service{
 		Ledger: db, Verifier: verifier, Images: images, Sources: from, Packages: wrap, Signers: x.policies,
 		Planner: cd.Planner{Reader: db}, Now: s.cfg.Now,
@@ -78,6 +81,7 @@ func (x *crossing) handle(q *queue.Queue, db *storecd.Store) {
 	q.Handle(storecd.TaskEvent, func(ctx context.Context, t store.Task) error { return x.service.Process(ctx, t.ID) })
 	q.Handle(storecd.TaskHandoff, func(ctx context.Context, t store.Task) error { return x.service.Look(ctx, t.ID) })
 	q.Handle(storecd.TaskClock, func(ctx context.Context, t store.Task) error { return x.clockwork.Ring(ctx, t.ID, t.Version) })
+	q.Follow("arrivals", db.Arrived(), func(ctx context.Context) error { return db.Sort(ctx, x.service.Concerns) })
 	q.Sweep("drift", func(ctx context.Context) error { return x.repair(ctx, db) })
 }
 

@@ -31,11 +31,12 @@ func newServer(c *console) *cobra.Command {
 	f.StringVar(&cfg.CDDatabase, "cd-database", "", "`URL` of the CD plane's database (default: sqlite:DIR/cd.db)")
 	f.StringVar(&cfg.Registry, "registry", "", "`URL` of the registry for images without a host (default: its own)")
 	f.StringVar(&cfg.RegistryTokenFile, "registry-token-file", "", "`FILE` with a token for that registry")
+	f.StringVar(&cfg.CredentialsFile, "credentials-file", "", "`FILE` like Docker's config.json, for other registries, Git hosts and package registries")
 	f.StringVar(&cfg.Bridge, "bridge", "", "`URL` of the bridge that CI posts its events to (default: this server)")
 	f.StringVar(&cfg.BridgeTokenFile, "bridge-token-file", "", "`FILE` with a token of role events for that bridge")
 	f.StringVar(&cfg.SeedCache, "seed-cache", "", "`DIR` with a Go build cache that new caches start from")
 	f.Int64Var(&cfg.MaxPages, "max-pages", 0, "bound of each SQLite file in pages of 4 KiB, 0 for none")
-	bind(f, "data", "listen", "url", "plane", "ci-database", "cd-database", "registry", "registry-token-file",
+	bind(f, "data", "listen", "url", "plane", "ci-database", "cd-database", "registry", "registry-token-file", "credentials-file",
 		"bridge", "bridge-token-file", "seed-cache", "max-pages")
 	return cmd
 }
