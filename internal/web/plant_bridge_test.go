@@ -139,7 +139,7 @@ func (p *plant) bridgeRoutes() []web.Route {
 		web.EventRoutes(web.EventParts{Receiver: c, Store: p.cdStore, List: c.events, Redriver: p.bridge}),
 		web.HandoffRoutes(p.cdStore, p.handoffs),
 		web.TriggerRoutes(web.TriggerParts{Store: p.cdStore, Pauses: p.cdStore, Tester: p.bridge, Figures: c.figures}),
-		web.ReceiverRoutes(web.ReceiverParts{Desk: c, Store: p.cdStore, List: c.documents, Types: receiverTypes(), URL: address}),
+		web.ReceiverRoutes(web.ReceiverParts{Desk: c, Store: p.cdStore, List: c.documents, Types: receiverTypes(), URL: address + "/"}),
 		web.PolicyRoutes(p.cdStore),
 		web.WorkloadRoutes(p.cdStore, c.documents),
 		web.DriftRoutes(p.cdStore, p.bridge),

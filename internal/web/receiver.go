@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/fault"
@@ -38,7 +39,7 @@ type ReceiverParts struct {
 	Store DocumentStore
 	List  DocumentList
 	Types []api.ReceiverType // that are known, sorted by name
-	URL   string             // address of this server, without a slash at its end
+	URL   string             // address of this server
 }
 
 // ReceiverRoutes are the rows of receivers.
@@ -91,7 +92,7 @@ const pathSecret = "path"
 // address is what a sender is given. Where the secret is its last part, SECRET stands for
 // one that is not known here.
 func (h receiverHandlers) address(r bridge.Receiver, secret string) string {
-	out := h.URL + api.HooksPath + r.Name
+	out := strings.TrimRight(h.URL, "/") + api.HooksPath + r.Name
 	if slices.ContainsFunc(h.Types, func(t api.ReceiverType) bool { return t.Name == r.Type && t.Secret == pathSecret }) {
 		if secret == "" {
 			secret = "SECRET"
