@@ -10,13 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
-	"drawbridge/internal/identity/identitytest"
 	"drawbridge/internal/web/api"
 )
 
@@ -107,30 +105,6 @@ func cmdStays(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s does not stay at %s: %+v", args[0], args[1], environments)
-}
-
-// cmdIssuer starts an issuer of identity tokens, another CI's; ISSUER is its address.
-func cmdIssuer(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, args, 0, "issuer")
-	w := worldOf(ts)
-	w.issuer = identitytest.NewIssuer(w.t)
-	ts.Setenv("ISSUER", w.issuer.URL)
-}
-
-// cmdIDToken writes the identity token of a job into a file: it holds for five minutes.
-func cmdIDToken(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, args, 3, "id-token FILE SUBJECT AUDIENCE [CLAIM=VALUE]...")
-	w := worldOf(ts)
-	now := time.Now()
-	claims := map[string]any{"sub": args[1], "aud": args[2], "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(5 * time.Minute).Unix()}
-	for _, pair := range args[3:] {
-		k, v, _ := strings.Cut(pair, "=")
-		claims[k] = v
-		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-			claims[k] = now.Unix() + n // a time: seconds from now
-		}
-	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(w.issuer.Sign(w.t, claims)), 0o600))
 }
 
 // cmdNeed ends the story where a program is missing: as a failure in CI.

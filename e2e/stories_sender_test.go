@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // all that Nexus offers
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -78,6 +79,11 @@ var proofs = map[string]func(h http.Header, secret string, body []byte){
 	"plain":  func(h http.Header, secret string, _ []byte) { h.Set("Authorization", secret) },
 	"github": func(h http.Header, secret string, body []byte) {
 		h.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(sum([]byte(secret), body)))
+	},
+	"nexus": func(h http.Header, secret string, body []byte) {
+		m := hmac.New(sha1.New, []byte(secret))
+		m.Write(body)
+		h.Set("X-Nexus-Webhook-Signature", hex.EncodeToString(m.Sum(nil)))
 	},
 	"generic": func(h http.Header, secret string, body []byte) {
 		h.Set("X-Signature-256", "sha256="+hex.EncodeToString(sum([]byte(secret), body)))

@@ -25,7 +25,7 @@ func TestStories(t *testing.T) {
 // commands is what a script may say.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"server":         cmdServer,        // server start [FLAG...] | stop | kill
-	"token":          cmdToken,         // token NAME ROLE: a person gets a token
+	"token":          cmdToken,         // token NAME ROLE [FLAG...]: a person gets a token
 	"ci-token":       cmdCIToken,       // ci-token: the name ci stands for CI's own token
 	"as":             cmdAs,            // as NAME COMMAND...: drawbridge, and it must succeed
 	"refuse":         cmdRefuse,        // refuse CODE NAME COMMAND...: drawbridge, and it must end with the exit code and one line
@@ -64,6 +64,9 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"count":          cmdCount,         // count PATH N: the API lists so many there
 	"issuer":         cmdIssuer,        // issuer: of another CI's identity tokens; sets ISSUER
 	"id-token":       cmdIDToken,       // id-token FILE SUBJECT AUDIENCE [CLAIM=VALUE]...
+	"exchange":       cmdExchange,      // exchange NAME FILE APPLICATION: NAME has the token that the identity token in FILE gives
+	"git-host":       cmdGitHost,       // git-host: everybody reads the repositories in $WORK/hosted; sets GIT_HOST
+	"commit":         cmdCommit,        // commit NAME DIRECTORY MESSAGE [KEYFILE]: all that changed, signed with the key
 	"need":           cmdNeed,          // need PROGRAM...
 	"said":           cmdSaid,          // [!] said TEXT...: the server's log holds each
 	"keeps":          cmdKeeps,         // [!] keeps DIR TEXT...: some file below it holds one of them

@@ -70,10 +70,10 @@ func usage(ts *testscript.TestScript, neg bool, args []string, n int, text strin
 }
 
 func cmdToken(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, args, 2, "token NAME ROLE")
+	usage(ts, neg, args, 2, "token NAME ROLE [FLAG...]")
 	w := worldOf(ts)
 	w.become(ts, "admin")
-	if err := ts.Exec("drawbridge", "token", "create", args[0], "--role", args[1]); err != nil {
+	if err := ts.Exec("drawbridge", append([]string{"token", "create", args[0], "--role", args[1]}, args[2:]...)...); err != nil {
 		ts.Fatalf("token create: %v", err)
 	}
 	w.tokens[args[0]] = strings.TrimSpace(ts.ReadFile("stdout"))
