@@ -100,33 +100,41 @@ func (h handoffHandlers) show(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h handoffHandlers) explain(w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
 	id, err := ID(r, "id")
 	if err != nil {
 		return err
 	}
-	found, err := h.store.Handoff(ctx, id)
+	out, err := explained(r.Context(), h.store, id)
 	if err != nil {
 		return err
 	}
-	event, err := h.store.Event(ctx, found.Event)
-	if err != nil {
-		return err
-	}
-	out := api.Explanation{Handoff: api.HandoffOf(found), Event: api.EventOf(event)}
-	if out.Rule, err = h.rule(ctx, found); err != nil {
-		return err
-	}
-	out.Story = api.Story(out.Event, out.Rule, out.Handoff)
 	return Reply(w, http.StatusOK, out)
 }
 
-// rule is the trigger as the delivery had it that the handoff was judged by; nil for none.
-func (h handoffHandlers) rule(ctx context.Context, of bridge.Handoff) (*api.TriggerRule, error) {
+// explained tells how a handoff came to its outcome.
+func explained(ctx context.Context, store HandoffReader, id int64) (api.Explanation, error) {
+	found, err := store.Handoff(ctx, id)
+	if err != nil {
+		return api.Explanation{}, err
+	}
+	event, err := store.Event(ctx, found.Event)
+	if err != nil {
+		return api.Explanation{}, err
+	}
+	out := api.Explanation{Handoff: api.HandoffOf(found), Event: api.EventOf(event)}
+	if out.Rule, err = judgedBy(ctx, store, found); err != nil {
+		return out, err
+	}
+	out.Story = api.Story(out.Event, out.Rule, out.Handoff)
+	return out, nil
+}
+
+// judgedBy is the trigger as the delivery had it that the handoff was judged by; nil for none.
+func judgedBy(ctx context.Context, store HandoffReader, of bridge.Handoff) (*api.TriggerRule, error) {
 	if of.Trigger == "" || of.Delivery == 0 {
 		return nil, nil
 	}
-	d, version, err := h.store.Delivery(ctx, of.Application, of.Delivery)
+	d, version, err := store.Delivery(ctx, of.Application, of.Delivery)
 	if fault.Is(err, fault.NotFound) {
 		return nil, nil
 	}

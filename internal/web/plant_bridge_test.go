@@ -143,6 +143,11 @@ func (p *plant) bridgeRoutes() []web.Route {
 		web.PolicyRoutes(p.cdStore),
 		web.WorkloadRoutes(p.cdStore, c.documents),
 		web.DriftRoutes(p.cdStore, p.bridge),
+		web.BridgePageRoutes(web.BridgePages{
+			Triggers: web.TriggerParts{Store: p.cdStore, Pauses: p.cdStore, Figures: c.figures},
+			Handoffs: p.handoffs, Handoff: p.cdStore, Events: web.EventParts{Store: p.cdStore, List: c.events},
+			Promotions: web.PromotionParts{Store: p.cdStore, Asker: p.bridge}, Releases: p.releases,
+		}),
 		web.FreezeRoutes(c.freezes, p.cd),
 	)
 }

@@ -11,6 +11,7 @@ import (
 
 	"drawbridge/internal/cd"
 	"drawbridge/internal/ci"
+	"drawbridge/internal/fault"
 	"drawbridge/internal/identity"
 )
 
@@ -33,8 +34,7 @@ type RoadCD interface {
 	Applications(ctx context.Context, after string, limit int) ([]string, error)
 	// Delivery returns an application's newest delivery for version 0.
 	Delivery(ctx context.Context, application string, version int64) (cd.Delivery, int64, error)
-	// Promotions returns those that f asks for, newest first.
-	Promotions(ctx context.Context, f cd.PromotionFilter) ([]cd.Promotion, error)
+	cd.PromotionReader
 }
 
 // RoadStatus says what runs where; *cd.Service implements it.
@@ -65,8 +65,16 @@ func RoadRoutes(road Road) []Route {
 type roadHandlers struct {
 	road  Road
 	mu    sync.Mutex // held while the picture is made, so that it is made once
-	html  template.HTML
+	html  map[bool]template.HTML // for those who may promote, and for the others
 	taken time.Time
+}
+
+// roadPage is the page of the road.
+type roadPage struct {
+	frame
+	Road  template.HTML
+	Asked *comingView // the promotion that the reader has just asked for
+	In    string      // its environment
 }
 
 func (h *roadHandlers) page(w http.ResponseWriter, r *http.Request) error {
@@ -74,7 +82,31 @@ func (h *roadHandlers) page(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return render(w, http.StatusOK, "road.html", map[string]any{"Road": html, "Name": Token(r.Context()).Name, "Role": Token(r.Context()).Role})
+	page := roadPage{frame: framed(r, "", "/", h.road.CD != nil), Road: html}
+	page.Script = "road.js"
+	if err := h.asked(r, &page); err != nil {
+		return err
+	}
+	return render(w, http.StatusOK, "road.html", page)
+}
+
+// asked finds the promotion that the parameter promotion names, which the form of promotions
+// leads to. What is no promotion is left out.
+func (h *roadHandlers) asked(r *http.Request, page *roadPage) error {
+	id, err := number(r, "promotion")
+	if err != nil || id == 0 || h.road.CD == nil {
+		return nil
+	}
+	p, err := h.road.CD.Promotion(r.Context(), cd.PromotionID(id))
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	v := coming(p)
+	page.Asked, page.In = &v, p.Environment().String()
+	return nil
 }
 
 // live sends the picture again whenever it has changed.
@@ -103,21 +135,26 @@ func (h *roadHandlers) live(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// picture is the road as HTML, not older than the time between two looks.
+// picture is the road as HTML for who asks, not older than the time between two looks.
 func (h *roadHandlers) picture(ctx context.Context) (template.HTML, error) {
+	promotes := identity.Can(Token(ctx).Role, identity.Promote)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if now := time.Now(); now.Sub(h.taken) < lookEvery/2 {
-		return h.html, nil
+		return h.html[promotes], nil
 	}
 	view, err := h.road.view(ctx)
 	if err != nil {
 		return "", fmt.Errorf("look at the road: %w", err)
 	}
-	var b strings.Builder
-	if err := pages.ExecuteTemplate(&b, "road", view); err != nil {
-		return "", err
+	html := map[bool]template.HTML{}
+	for _, view.Promotes = range []bool{false, true} {
+		var b strings.Builder
+		if err := pages.ExecuteTemplate(&b, "road", view); err != nil {
+			return "", err
+		}
+		html[view.Promotes] = template.HTML(b.String()) //nolint:gosec // G203: a template has just escaped it
 	}
-	h.html, h.taken = template.HTML(b.String()), time.Now() //nolint:gosec // G203: a template has just escaped it
-	return h.html, nil
+	h.html, h.taken = html, time.Now()
+	return html[promotes], nil
 }

@@ -22,8 +22,9 @@ const (
 
 // roadView is what the template shows.
 type roadView struct {
-	CI, CD bool // planes of this server
-	Lanes  []laneView
+	CI, CD   bool // planes of this server
+	Promotes bool // who looks may ask for promotions
+	Lanes    []laneView
 }
 
 // laneView is the road of one application, or of a repository that is no application's.

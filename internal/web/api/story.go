@@ -76,11 +76,11 @@ func waited(rule *TriggerRule, h Handoff) string {
 	case rule == nil:
 		return sentence("Trigger %s of %s, in version %d of the delivery, took it", h.Trigger, h.Application, h.Delivery)
 	}
-	return sentence("Trigger %s of %s, in version %d of the delivery, waits for %s%s", h.Trigger, h.Application, h.Delivery, waitsFor(*rule), asksFor(*rule))
+	return sentence("Trigger %s of %s, in version %d of the delivery, waits for %s%s", h.Trigger, h.Application, h.Delivery, rule.WaitsFor(), asksFor(*rule))
 }
 
-// waitsFor is what a rule takes, in a few words.
-func waitsFor(t TriggerRule) string {
+// WaitsFor is what the rule takes, in a few words: "images of web with a version >=1.0.0".
+func (t TriggerRule) WaitsFor() string {
 	at := ""
 	if t.Receiver != "" {
 		at = " at receiver " + t.Receiver

@@ -1,5 +1,7 @@
 // Keeps the page up to date: the server sends the road as HTML whenever it has changed.
 "use strict";
+import { ages, follow } from "/static/times.js";
+
 (() => {
   const road = document.getElementById("road");
   const live = document.getElementById("live");
@@ -26,20 +28,6 @@
     ages();
   }
 
-  function age(seconds) {
-    if (seconds < 60) return Math.max(0, Math.floor(seconds)) + " s ago";
-    if (seconds < 3600) return Math.floor(seconds / 60) + " min ago";
-    if (seconds < 86400) return Math.floor(seconds / 3600) + " h ago";
-    return Math.floor(seconds / 86400) + " d ago";
-  }
-
-  function ages() {
-    for (const t of document.querySelectorAll("time")) {
-      t.title = t.dateTime;
-      t.textContent = age((Date.now() - Date.parse(t.dateTime)) / 1000);
-    }
-  }
-
   function state(word, tone) {
     live.textContent = word;
     live.className = "chip " + tone;
@@ -52,6 +40,5 @@
     state("connecting", "wait");
     if (source.readyState === EventSource.CLOSED) location.reload(); // the session has ended: the login follows
   });
-  ages();
-  setInterval(ages, 1000);
+  follow();
 })();
