@@ -3,12 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
-	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +24,7 @@ type apply struct {
 
 func newApply(c *console) *cobra.Command {
 	o := apply{remote: remote{console: c}}
-	cmd := o.command("apply -f FILE", "Keep the documents of a file as new versions")
+	cmd := o.command("Keep the documents of a file as new versions")
 	cmd.Long = "Check the documents of a file, show the difference from the version before, and keep each as a new\n" +
 		"version. A document says its kind: Delivery, Trust, Receiver, Policy or Workload; several in one\n" +
 		"file have a line of --- between them. When one of several is wrong, none is kept.\n" +
@@ -38,15 +34,15 @@ func newApply(c *console) *cobra.Command {
 
 func newTrustApply(c *console) *cobra.Command {
 	o := apply{remote: remote{console: c}, only: kindTrust}
-	cmd := o.command("apply -f FILE", "Merge a trust file into the trust policy")
+	cmd := o.command("Merge a trust file into the trust policy")
 	cmd.Long = "Merge a trust file into the trust policy by the signers' names: a signer that the file names is put\n" +
 		"in or replaced, one that it does not name stays."
 	return cmd
 }
 
-func (o *apply) command(use, short string) *cobra.Command {
+func (o *apply) command(short string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: exactly(),
+		Use: "apply -f FILE", Short: short, Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.file == "" {
 				return fault.New(fault.Invalid, "no file named").WithField("--file").WithHint("%s", cmd.UseLine())
@@ -163,57 +159,4 @@ func (c *console) applied(a api.Applied, dry bool) {
 	default:
 		c.print("%s: version %d", printable(a.Name), a.Version)
 	}
-}
-
-// diff prints a unified difference, in colours on a terminal.
-func (c *console) diff(text string) {
-	for line := range strings.Lines(text) {
-		line = printable(strings.TrimSuffix(line, "\n"))
-		colour := ""
-		if line != "" {
-			colour = map[byte]string{'+': green, '-': red, '@': cyan}[line[0]]
-		}
-		c.print("%s", c.coloured(colour, line))
-	}
-}
-
-// stdin stands for standard input in the positions of faults.
-const stdin = "stdin"
-
-// read returns the content of a file that a person named, and the name that stands for it
-// in the positions of faults. A file over api.MaxBody is not read to its end.
-func (c *console) read(file string) (name string, src []byte, err error) {
-	name, from := stdin, c.In
-	if file != "-" {
-		f, err := os.Open(file) //nolint:gosec // the user names it
-		if err != nil {
-			return "", nil, unreadable(file, err)
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		name, from = file, f
-	}
-	src, err = io.ReadAll(io.LimitReader(from, api.MaxBody+1))
-	if err != nil {
-		return "", nil, unreadable(name, err)
-	}
-	if len(src) > api.MaxBody {
-		f := fault.New(fault.TooLarge, "the file has more than %d bytes", api.MaxBody).WithHint("split it, or check that it is the right one")
-		f.File = name
-		return "", nil, f
-	}
-	return name, src, nil
-}
-
-// unreadable is the fault of a file that cannot be read.
-func unreadable(file string, err error) error {
-	kind := fault.Invalid
-	if errors.Is(err, fs.ErrNotExist) {
-		kind = fault.NotFound
-	}
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		err = path.Err
-	}
-	f := fault.Wrap(kind, err, "%v", err)
-	f.File = file
-	return f
 }

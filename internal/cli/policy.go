@@ -13,7 +13,7 @@ import (
 
 func newPolicy(c *console) *cobra.Command {
 	o := apply{remote: remote{console: c}, only: bridge.KindPolicy}
-	apply := o.command("apply -f FILE", "Keep a policy as a new version")
+	apply := o.command("Keep a policy as a new version")
 	apply.Long = "Keep a policy, the floor under all deliveries, as a new version: whose signatures count on commits\n" +
 		"that state what shall run, and which private addresses deliveries may name. It holds as a whole."
 	return group(c, "policy", "Set the floor under all deliveries", apply, newPolicyShow(c))

@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,12 +30,18 @@ type receiverAdd struct {
 func newReceiverAdd(c *console) *cobra.Command {
 	o := receiverAdd{secretOf: secretOf{remote: remote{console: c}}}
 	cmd := &cobra.Command{
-		Use: "add NAME --type TYPE --application APP", Short: "Make a receiver and print its secret", Long: receiverAddHelp, Args: atMost(1),
+		Use: "add NAME --type TYPE --application APP", Short: "Make a receiver and print its secret", Long: receiverAddHelp,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if o.file != "" {
+				return exactly()(cmd, args)
+			}
+			return exactly("NAME")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.file != "" {
-				return o.fromFile(cmd, args)
+				return o.fromFile(cmd)
 			}
-			return o.fromFlags(cmd, args)
+			return o.fromFlags(cmd.Context(), args[0])
 		},
 	}
 	o.flags(cmd)
@@ -53,14 +57,11 @@ func newReceiverAdd(c *console) *cobra.Command {
 }
 
 // fromFile applies a file.
-func (o *receiverAdd) fromFile(cmd *cobra.Command, args []string) error {
+func (o *receiverAdd) fromFile(cmd *cobra.Command) error {
 	for _, name := range []string{"type", "application", "host", "audience", "email", "window"} {
 		if cmd.Flags().Changed(name) {
 			return fault.New(fault.Invalid, "a file says it itself").WithField("--"+name).WithHint("%s -f FILE", cmd.CommandPath())
 		}
-	}
-	if len(args) > 0 {
-		return fault.New(fault.Invalid, "a file names the receiver itself, not %q", args[0]).WithHint("%s -f FILE", cmd.CommandPath())
 	}
 	a := apply{remote: o.remote, only: bridge.KindReceiver, file: o.file}
 	list, err := a.read()
@@ -78,24 +79,21 @@ func (o *receiverAdd) fromFile(cmd *cobra.Command, args []string) error {
 }
 
 // fromFlags writes the file that the flags stand for. It changes no receiver that is there.
-func (o *receiverAdd) fromFlags(cmd *cobra.Command, args []string) error {
-	if err := exactly("NAME")(cmd, args); err != nil {
-		return err
-	}
+func (o *receiverAdd) fromFlags(ctx context.Context, name string) error {
 	switch {
 	case o.doc.Type == "":
 		return fault.New(fault.Invalid, "a receiver is for one type of sender").WithField("--type").WithHint("drawbridge receiver types")
 	case len(o.applications) == 0:
 		return fault.New(fault.Invalid, "a receiver concerns at least one application").WithField("--application").WithHint("name it; '*' means every one")
 	}
-	o.doc.Name, o.doc.Applications = args[0], o.applications
+	o.doc.Name, o.doc.Applications = name, o.applications
 	server, err := o.console.dial(o.connection)
 	if err != nil {
 		return err
 	}
 	src := receiverFile(o.doc)
 	var there api.Receiver
-	err = server.Get(cmd.Context(), receiversPath+"/"+url.PathEscape(args[0]), &there)
+	err = server.Get(ctx, receiversPath+"/"+url.PathEscape(name), &there)
 	switch {
 	case err == nil && there.Source != src:
 		return fault.New(fault.Conflict, "there is a receiver %s already, of type %s", there.Name, there.Type).
@@ -103,7 +101,7 @@ func (o *receiverAdd) fromFlags(cmd *cobra.Command, args []string) error {
 	case err != nil && !fault.Is(err, fault.NotFound):
 		return err
 	}
-	return o.put(cmd.Context(), server, args[0], []byte(src))
+	return o.put(ctx, server, name, []byte(src))
 }
 
 // receiverFile is a receiver as YAML. A JSON text is one of YAML.
@@ -153,62 +151,4 @@ func (o *apply) receiver(ctx context.Context, server *client.Client, d document,
 			o.console.give(m, t)
 		}
 	}}, err
-}
-
-// made prints a receiver and what its sender must be given.
-func (o *secretOf) made(ctx context.Context, server *client.Client, m api.MadeReceiver) error {
-	t, err := senderType(ctx, server, m.Receiver.Type)
-	shown := o.console.show(o.format, m, func() {
-		o.console.say("receiver %s, version %d", printable(m.Receiver.Name), m.Version)
-		o.console.give(m, t)
-	})
-	return errors.Join(shown, err)
-}
-
-// senderType is what is known of a type of sender. One that the server does not list has no
-// schemes: the receiver was made all the same.
-func senderType(ctx context.Context, server *client.Client, name string) (api.ReceiverType, error) {
-	for t, err := range client.Each[api.ReceiverType](ctx, server, receiverTypesPath) {
-		if err != nil {
-			return api.ReceiverType{}, fmt.Errorf("the receiver is there, but not how its sender proves itself: %w", err)
-		}
-		if t.Name == name {
-			return t, nil
-		}
-	}
-	return api.ReceiverType{Name: name}, nil
-}
-
-// Kinds of secrets that are given otherwise than as they are.
-const (
-	secretPath  = "path"  // in the address
-	secretToken = "token" // none
-)
-
-// give says what a sender must be given. The secret, when it was made now, is the data; where it
-// stands in the address, the whole address is.
-func (c *console) give(m api.MadeReceiver, t api.ReceiverType) {
-	c.say("address: %s", printable(m.Receiver.Address))
-	switch {
-	case t.Secret == secretToken:
-		c.say("secret:  none; the token must be for %s, of %s", printable(or(m.Receiver.Audience, m.Address)), printable(or(m.Receiver.Email, "nobody yet: set email")))
-	case m.Secret == "":
-		c.say("secret:  the one that it has; drawbridge receiver rotate %s makes another", printable(m.Receiver.Name))
-	}
-	for i, scheme := range t.Schemes {
-		lead := "proof:   "
-		if i > 0 {
-			lead = "or:      "
-		}
-		c.say("%s%s", lead, printable(scheme))
-	}
-	switch {
-	case m.Secret == "":
-	case t.Secret == secretPath:
-		c.say("give the sender this address, which is shown this once:")
-		c.print("%s", printable(m.Address))
-	default:
-		c.say("give the sender this secret, which is shown this once:")
-		c.print("%s", printable(m.Secret))
-	}
 }

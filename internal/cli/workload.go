@@ -17,7 +17,7 @@ const workloadsPath = "/api/v1/workloads"
 
 func newWorkload(c *console) *cobra.Command {
 	o := apply{remote: remote{console: c}, only: identity.KindWorkload}
-	apply := o.command("apply -f FILE", "Keep a rule for jobs of another CI as a new version")
+	apply := o.command("Keep a rule for jobs of another CI as a new version")
 	apply.Long = "Keep a rule: jobs of another CI whose issuer says this of them may post events for these applications.\n" +
 		"drawbridge submit uses it: no stored token is needed."
 	l := &listing[api.Workload]{
