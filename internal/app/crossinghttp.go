@@ -109,3 +109,8 @@ func (p *cdPlane) documents(ctx context.Context, kind, after string, limit int) 
 	}
 	return out, err
 }
+
+func (p *cdPlane) backlog(ctx context.Context) (web.Backlog, error) {
+	b, err := p.store.Backlog(ctx)
+	return web.Backlog(b), err
+}

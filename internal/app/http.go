@@ -42,7 +42,7 @@ func (s *server) http() (*web.Server, error) {
 		cfg.Routes = append(cfg.Routes, s.cdRoutes()...)
 		logs[api.PlaneCD] = s.cd.store.DB()
 		road.CD, road.Status, road.Handoffs = s.cd.store, s.cd.service, s.cd.handoffs
-		gauges.Traffic, gauges.Promotions = s.cd.traffic, s.cd.moving
+		gauges.Traffic, gauges.Promotions, gauges.Backlog = s.cd.traffic, s.cd.moving, s.cd.backlog
 		if err := metrics.Register(s.cd.bridge.hooks); err != nil {
 			return nil, fmt.Errorf("register the counters: %w", err)
 		}
