@@ -31,6 +31,10 @@ triggers:
   - {name: nightly, on: schedule, cron: "0 2 * * 1-5", timezone: Europe/Berlin, from: dev, catchUp: once, promote: staging}
   - {name: hourly, on: schedule, cron: "@hourly", from: dev, promote: staging}
   - {name: ticket, on: webhook, receiver: jira, when: body.transition.to_status == "Approved", release: body.issue.fields.customfield_10042, wait: 2h, promote: production}
+  - {name: change-approved, on: webhook, receiver: now, preset: servicenow, when: body.ok, promote: production}
+  - {name: approved, on: webhook, receiver: jira, preset: jira, promote: production}
+  - {name: alarm, on: webhook, receiver: alerts, preset: alertmanager, freeze: ["*"], for: 2h}
+  - {name: page, on: webhook, receiver: pager, preset: pagerduty, freeze: [dev, production]}
   - {name: state, on: git, repository: "https://git.example.com/shop-env.git"}
   - {name: other, on: git, repository: env, branch: live, path: ./state/, signed: false, repair: true, poll: 10s, receiver: gitea}
   - {name: change, on: event, type: dev.cdevents.change.*, release: event.subject, promote: dev}
@@ -68,6 +72,23 @@ func TestTriggersOfEveryKind(t *testing.T) {
 		{
 			Name: "ticket", On: bridge.OnWebhook, Receiver: "jira", When: `body.transition.to_status == "Approved"`,
 			Version: "body.issue.fields.customfield_10042", Wait: 2 * time.Hour, Promote: "production",
+		},
+		{
+			Name: "change-approved", On: bridge.OnWebhook, Receiver: "now", Preset: "servicenow", When: "body.ok",
+			Version: "has(body.version) ? body.version : body.u_version", Promote: "production",
+		},
+		{
+			Name: "approved", On: bridge.OnWebhook, Receiver: "jira", Preset: "jira", Version: "body.issue.fields.fixVersions[0].name", Promote: "production",
+			When: `(has(body.transition) && body.transition.to_status == "Approved") || ` +
+				`(has(body.changelog) && body.changelog.items.exists(i, i.field == "status" && i.toString == "Approved"))`,
+		},
+		{
+			Name: "alarm", On: bridge.OnWebhook, Receiver: "alerts", Preset: "alertmanager", When: `event.kind == "alert"`,
+			Freeze: []string{"*"}, For: 2 * time.Hour,
+		},
+		{
+			Name: "page", On: bridge.OnWebhook, Receiver: "pager", Preset: "pagerduty", Freeze: []string{"dev", "production"}, For: 24 * time.Hour,
+			When: `event.kind == "alert" && event.type in ["incident.triggered", "incident.reopened"]`,
 		},
 		{Name: "state", On: bridge.OnGit, Repository: "https://git.example.com/shop-env", Branch: "main", Path: "environments", Signed: true},
 		{Name: "other", On: bridge.OnGit, Repository: "env", Branch: "live", Path: "state", Repair: true, Poll: 10 * time.Second, Receiver: "gitea"},
@@ -143,6 +164,23 @@ func TestTriggerRefuses(t *testing.T) {
 		"webhook at no door":       {`on: webhook, release: body.v, promote: dev`, "names no receiver", "receiver: NAME"},
 		"webhook names no version": {`on: webhook, receiver: a, promote: dev`, "where the event names the version", "body.version"},
 		"version is no text":       {`on: webhook, receiver: a, release: "1 + 1", promote: dev`, "1:41: ", ""},
+		"unknown preset":           {`on: webhook, receiver: a, preset: jirra, promote: dev`, `1:41: "jirra" is no preset`, "jira"},
+		"preset of an artifact":    {`on: artifact, preset: jira, promote: dev`, "preset belongs to on: webhook", ""},
+		"preset of another kind":   {`on: webhook, receiver: a, preset: pagerduty, promote: dev`, "preset pagerduty freezes", "freeze: [production]"},
+		"preset that cannot":       {`on: webhook, receiver: a, preset: jira, freeze: [dev]`, "names a version and freezes nothing", "alertmanager or pagerduty"},
+		"preset at no door":        {`on: webhook, preset: jira, promote: dev`, "names no receiver", ""},
+		"preset promotes nowhere":  {`on: webhook, receiver: a, preset: jira`, "it names no environment", ""},
+		"freeze of an event":       {`on: event, type: a, freeze: [dev], release: body.v`, "freeze belongs to on: webhook", ""},
+		"freeze and promote":       {`on: webhook, receiver: a, freeze: [dev], promote: dev`, "a trigger that freezes has no promote", "two triggers"},
+		"freeze and release":       {`on: webhook, receiver: a, freeze: [dev], release: body.v`, "a trigger that freezes has no release", ""},
+		"freeze and wait":          {`on: webhook, receiver: a, freeze: [dev], wait: 1h`, "a trigger that freezes has no wait", ""},
+		"freeze of nothing":        {`on: webhook, receiver: a, freeze: []`, "it names no environment", "environments here"},
+		"freeze of no environment": {`on: webhook, receiver: a, freeze: [dev, lab]`, `1:55: there is no environment "lab"`, "environments here"},
+		"freeze twice":             {`on: webhook, receiver: a, freeze: [dev, dev]`, `"dev" stands twice`, ""},
+		"freeze of more than all":  {`on: webhook, receiver: a, freeze: [dev, "*"]`, "* is every environment", ""},
+		"freeze for too long":      {`on: webhook, receiver: a, freeze: [dev], for: 721h`, "721h0m0s is over 720h0m0s", ""},
+		"freeze for too short":     {`on: webhook, receiver: a, freeze: [dev], for: 1s`, "1s is under 1m0s", ""},
+		"for without freeze":       {`on: webhook, receiver: a, for: 1h, release: body.v, promote: dev`, "for belongs to freeze", "freeze: [production]"},
 		"event of no type":         {`on: event, release: body.v, promote: dev`, `"" is no type`, "dev.cdevents"},
 		"star within a type":       {`on: event, type: a*b, release: body.v, promote: dev`, `"a*b" is no type`, ""},
 		"git of no repository":     {`on: git`, "names no repository", ""},
