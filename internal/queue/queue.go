@@ -72,6 +72,7 @@ type Queue struct {
 	replica  string
 	handlers map[string]Handler
 	sweeps   []sweep
+	follows  []follow
 	stopping <-chan struct{} // closed when Run is to end: to tell a shutdown from a failure
 }
 
@@ -125,6 +126,9 @@ func (q *Queue) Run(ctx context.Context) error {
 	beat.Go(func() { q.beat(beating) })
 	loops.Go(func() { q.ring(ctx) })
 	loops.Go(func() { q.sweep(ctx) })
+	for _, f := range q.follows {
+		loops.Go(func() { q.follow(ctx, f) })
+	}
 	<-ctx.Done()
 
 	bound, cancel := context.WithTimeout(outlive, stopTimeout)

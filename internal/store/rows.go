@@ -60,3 +60,15 @@ func Values(rows, columns int) string {
 func parameters(n int) string {
 	return strings.TrimSuffix(strings.TrimPrefix(Values(1, n), "VALUES ("), ")")
 }
+
+// Params is a list of so many parameters, from $1 on: "$1,$2,$3".
+func Params(n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
+	}
+	return b.String()
+}

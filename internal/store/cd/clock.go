@@ -45,12 +45,16 @@ func (s *Store) Tick(ctx context.Context, was, now bridge.Clock, brought []bridg
 		}
 	}
 	now.ID = was.ID
-	return s.inAlone(ctx, func(ctx context.Context, tx *store.Tx, q *sqlc.Queries) error {
+	err := s.inAlone(ctx, func(ctx context.Context, tx *store.Tx, q *sqlc.Queries) error {
 		if err := moveClock(ctx, tx, q, was.Version, now); err != nil || len(letters) == 0 {
 			return err
 		}
 		return s.keep(ctx, tx, letters)
 	})
+	if err == nil {
+		s.arrivals.add(letters)
+	}
+	return err
 }
 
 // moveClock is the compare-and-set, with the timer that follows.

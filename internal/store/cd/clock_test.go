@@ -113,6 +113,7 @@ func TestTickOnce(t *testing.T) {
 		if n := w.count("SELECT count(*) FROM event"); n != 2 {
 			t.Errorf("%d events", n)
 		}
+		w.sort()
 		if n := w.count("SELECT count(*) FROM river_job WHERE args ->> 'n' = 'event.process'"); n != 2 {
 			t.Errorf("%d tasks", n)
 		}

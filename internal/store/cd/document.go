@@ -231,11 +231,32 @@ func (s *Store) Concerned(ctx context.Context, keys []string) ([]bridge.Applicat
 	names = slices.Compact(names)
 	apps := make([]bridge.Application, 0, len(names))
 	for _, n := range names {
-		d, version, err := s.Delivery(ctx, n, 0)
+		app, err := s.application(ctx, n)
 		if err != nil {
 			return nil, err
 		}
-		apps = append(apps, d.Application(version))
+		apps = append(apps, app)
 	}
 	return apps, nil
+}
+
+// application is what the newest delivery says. A version never changes, so the one that
+// was read last is kept: to read it anew costs more than all the rest of an event.
+func (s *Store) application(ctx context.Context, name string) (bridge.Application, error) {
+	version, err := s.read().NewestVersion(ctx, sqlc.NewestVersionParams{Kind: cd.KindDelivery, Name: name})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return bridge.Application{}, store.Fault(err)
+	}
+	if last, ok := s.applications.Load(name); ok {
+		if app, ok := last.(bridge.Application); ok && app.Delivery == version {
+			return app, nil
+		}
+	}
+	d, version, err := s.Delivery(ctx, name, 0)
+	if err != nil {
+		return bridge.Application{}, err
+	}
+	app := d.Application(version)
+	s.applications.Store(name, app)
+	return app, nil
 }

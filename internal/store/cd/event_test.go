@@ -39,6 +39,7 @@ func TestDeliveryIsKeptOnce(t *testing.T) {
 				t.Errorf("the same of %s: event %d, fresh %v, %v", name, kept[0].ID, fresh, err)
 			}
 		}
+		w.sort()
 		if n := w.tasks(storecd.TaskEvent, first.ID, 0); n != 1 {
 			t.Errorf("%d tasks for one event", n)
 		}
@@ -86,6 +87,7 @@ func TestDeliveryIsKeptOnceByMany(t *testing.T) {
 		if n := w.count("SELECT count(*) FROM event"); n != 1 || fresh != 1 {
 			t.Errorf("%d events, %d fresh", n, fresh)
 		}
+		w.sort()
 		if n := w.tasks(storecd.TaskEvent, 1, 0); n != 1 {
 			t.Errorf("%d tasks", n)
 		}
@@ -114,6 +116,7 @@ func TestManySendersLoseNothing(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		w.sort()
 		const want = senders / 2 * each
 		for query, want := range map[string]int64{
 			"SELECT count(*) FROM event": want, "SELECT count(*) FROM event_raw": want,
@@ -153,6 +156,7 @@ func TestDeliveryInParts(t *testing.T) {
 		if err != nil || string(raw.Body) != `{"id":"1.0.0/1"}` || raw.Headers["content-type"] != "application/json" {
 			t.Errorf("the delivery of the last part: %+v, %v", raw, err)
 		}
+		w.sort()
 		if n := w.count("SELECT count(*) FROM river_job WHERE args ->> 'n' = 'event.process'"); n != 250 {
 			t.Errorf("%d tasks", n)
 		}

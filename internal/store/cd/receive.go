@@ -121,6 +121,7 @@ func (s *Store) keepBatch(ctx context.Context, batch []*letter) {
 			l.kept, l.fresh = nil, false
 		}
 	}
+	s.arrivals.add(batch)
 }
 
 // keep keeps letters within tx; those that are there already get the events that were kept.
@@ -189,8 +190,8 @@ func keptOf(ctx context.Context, tx *sql.Tx, letters []*letter) (map[source][]br
 	return out, rows.Err()
 }
 
-// insert inserts the events of letters that are new, with their deliveries as they arrived,
-// audit entries and tasks.
+// insert inserts the events of letters that are new, with their deliveries as they arrived
+// and audit entries.
 func (s *Store) insert(ctx context.Context, tx *store.Tx, letters []*letter) error {
 	n := 0
 	for _, l := range letters {
@@ -205,7 +206,6 @@ func (s *Store) insert(ctx context.Context, tx *store.Tx, letters []*letter) err
 	}
 	var rows []any
 	var entries []audit.Entry
-	var tasks []store.Task
 	for _, l := range letters {
 		l.kept, l.fresh = make([]bridge.Event, len(l.events)), true
 		for i, e := range l.events {
@@ -214,9 +214,6 @@ func (s *Store) insert(ctx context.Context, tx *store.Tx, letters []*letter) err
 			l.kept[i] = e
 			rows = append(rows, eventRow(e, l.bodies[i])...)
 			entries = append(entries, arrived(e))
-			if e.State == bridge.EventReceived {
-				tasks = append(tasks, store.Task{Name: TaskEvent, ID: e.ID})
-			}
 		}
 	}
 	inserted, err := store.InsertRows(ctx, tx.SQL, insertEventSQL, eventColumns, rows)
@@ -229,8 +226,19 @@ func (s *Store) insert(ctx context.Context, tx *store.Tx, letters []*letter) err
 	if err := insertRaw(ctx, tx, letters); err != nil {
 		return err
 	}
-	if err := tx.Record(ctx, entries...); err != nil {
+	return tx.Record(ctx, entries...)
+}
+
+// insertWithTasks is insert for events that are not sorted first.
+func (s *Store) insertWithTasks(ctx context.Context, tx *store.Tx, l *letter) error {
+	if err := s.insert(ctx, tx, []*letter{l}); err != nil {
 		return err
+	}
+	var tasks []store.Task
+	for _, e := range l.kept {
+		if e.State == bridge.EventReceived {
+			tasks = append(tasks, store.Task{Name: TaskEvent, ID: e.ID})
+		}
 	}
 	return tx.EnqueueAll(ctx, tasks)
 }

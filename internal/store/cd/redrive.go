@@ -107,7 +107,7 @@ func (s *Store) repeat(ctx context.Context, tx *store.Tx, q *sqlc.Queries, e bri
 		}
 		e.Key, e.Received = name, s.db.Now()
 		l := &letter{from: source{e.Receiver, e.Sender, name}, events: []bridge.Event{e}, bodies: []string{text}, headers: raw.Headers, raw: raw.Body}
-		if err := s.insert(ctx, tx, []*letter{l}); err != nil {
+		if err := s.insertWithTasks(ctx, tx, l); err != nil {
 			return e, err
 		}
 		return l.kept[0], nil
@@ -138,5 +138,5 @@ func (s *Store) further(ctx context.Context, tx *store.Tx, q *sqlc.Queries, was 
 			State: bridge.EventReceived, Received: s.db.Now(),
 		})
 	}
-	return s.insert(ctx, tx, []*letter{l})
+	return s.insertWithTasks(ctx, tx, l)
 }

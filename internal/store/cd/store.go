@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 
 	"drawbridge/internal/audit"
 	"drawbridge/internal/fault"
@@ -41,9 +42,11 @@ var files embed.FS
 
 // Store is the CD plane's database. It is safe for concurrent use.
 type Store struct {
-	db     *store.DB
-	inbox  inbox
-	rawMax int64 // bytes of deliveries as they arrived
+	db           *store.DB
+	inbox        inbox
+	arrivals     arrivals
+	applications sync.Map // name → bridge.Application, as it was read last; what they hold is never changed
+	rawMax       int64    // bytes of deliveries as they arrived
 }
 
 // Migrations are the plane's schema, for store.Config.
@@ -62,7 +65,9 @@ func Open(ctx context.Context, cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, rawMax: rawMax}, nil
+	s := &Store{db: db, rawMax: rawMax, arrivals: arrivals{signal: make(chan struct{}, 1)}}
+	s.arrivals.lag() // what a crash left
+	return s, nil
 }
 
 // DB is the engine below: for the queue, tokens and the audit log.

@@ -55,7 +55,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 // Rows that should have a task or a timer and have none. One query looks at all tasks once;
 // asking for each row would look at all of them for each.
 const (
-	lostEventsSQL = `SELECT e.id, 0 FROM event e WHERE e.state = 'received' AND e.received_ms < $2` + taskless + ` ORDER BY e.id LIMIT $3`
+	lostEventsSQL = `SELECT e.id, 0 FROM event e WHERE e.state = 'received' AND e.received_ms <= $2` + taskless + ` ORDER BY e.id LIMIT $3`
 	lostLooksSQL  = `SELECT e.id, 0 FROM handoff e WHERE e.state = 'waiting' AND e.look_ms < $2` + taskless + ` ORDER BY e.id LIMIT $3`
 	lostClocksSQL = `SELECT e.id, e.version FROM clock e WHERE e.next_ms > 0 AND e.next_ms < $2` + taskless + ` ORDER BY e.id LIMIT $3`
 	taskless      = ` AND NOT EXISTS (SELECT 1 FROM timer t WHERE t.name = $1 AND t.id = e.id)
@@ -75,17 +75,26 @@ func (s *Store) lost(ctx context.Context) ([]store.Task, error) {
 		{TaskHandoff, lostLooksSQL, now.Add(-overdueClock)},
 		{TaskClock, lostClocksSQL, now.Add(-overdueClock)},
 	} {
-		rows, err := s.db.Reader().QueryContext(ctx, q.text, q.name, store.Millis(q.before), pageMax)
+		list, err := s.lostOf(ctx, q.name, q.text, q.before)
 		if err != nil {
-			return nil, store.Fault(fmt.Errorf("look for lost tasks %s: %w", q.name, err))
-		}
-		list, err := lostTasks(rows, q.name)
-		if err != nil {
-			return nil, store.Fault(fmt.Errorf("look for lost tasks %s: %w", q.name, err))
+			return nil, err
 		}
 		out = append(out, list...)
 	}
 	return out, nil
+}
+
+// lostOf lists the tasks of one name that rows before a time lack.
+func (s *Store) lostOf(ctx context.Context, name, text string, before time.Time) ([]store.Task, error) {
+	rows, err := s.db.Reader().QueryContext(ctx, text, name, store.Millis(before), pageMax)
+	if err != nil {
+		return nil, store.Fault(fmt.Errorf("look for lost tasks %s: %w", name, err))
+	}
+	list, err := lostTasks(rows, name)
+	if err != nil {
+		return nil, store.Fault(fmt.Errorf("look for lost tasks %s: %w", name, err))
+	}
+	return list, nil
 }
 
 func lostTasks(rows *sql.Rows, name string) ([]store.Task, error) {

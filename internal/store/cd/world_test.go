@@ -305,6 +305,37 @@ func (w *world) count(query string, args ...any) int64 {
 }
 
 // tasks is how many tasks there are of one noun's version.
+// has compares what queries count.
+func (w *world) has(want map[string]int64) {
+	w.t.Helper()
+	for query, n := range want {
+		if got := w.count(query); got != n {
+			w.t.Errorf("%s: %d, want %d", query, got, n)
+		}
+	}
+}
+
+// sort sorts what arrived: all of it is somebody's.
+func (w *world) sort() {
+	w.t.Helper()
+	for {
+		select {
+		case <-w.Arrived():
+		default:
+			return
+		}
+		err := w.Sort(w.t.Context(), func(_ context.Context, batch []bridge.Event) (nobody, somebody []int64) {
+			for _, e := range batch {
+				somebody = append(somebody, e.ID)
+			}
+			return nil, somebody
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 func (w *world) tasks(name string, id, version int64) int64 {
 	w.t.Helper()
 	return w.count(`SELECT count(*) FROM river_job WHERE args ->> 'n' = $1 AND CAST(args ->> 'i' AS bigint) = $2 AND CAST(args ->> 'v' AS bigint) = $3`, name, id, version)

@@ -4,6 +4,9 @@ SELECT version, body FROM document WHERE kind = @kind AND name = @name AND versi
 -- name: NewestDocument :one
 SELECT version, body FROM document WHERE kind = @kind AND name = @name ORDER BY version DESC LIMIT 1;
 
+-- name: NewestVersion :one
+SELECT version FROM document WHERE kind = @kind AND name = @name ORDER BY version DESC LIMIT 1;
+
 -- name: InsertDocument :execrows
 INSERT INTO document (kind, name, version, body, actor, at_ms) VALUES (@kind, @name, @version, @body, @actor, @at_ms)
 ON CONFLICT DO NOTHING;
