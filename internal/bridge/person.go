@@ -114,7 +114,7 @@ func (t Trigger) CheckInputs(inputs map[string]any) error {
 	}
 	if err := schema.Validate(inputs); err != nil {
 		return fault.New(fault.Invalid, "the inputs do not fit: %s", firstLine(err)).WithField("inputs").
-			WithHint("drawbridge trigger show %s", t.Name)
+			WithHint("drawbridge trigger show APP/%s", t.Name)
 	}
 	return nil
 }

@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,6 +76,7 @@ func (c *console) promotion(p api.Promotion) {
 		pair{"weight", fmt.Sprintf("%d %%", p.Weight)},
 		pair{"base", brief(p.Base)},
 		pair{"plan", p.Plan.String()},
+		pair{"inputs", inputText(p.Inputs)},
 		pair{"requester", p.Requester},
 		pair{"author", p.Author},
 		pair{"opened", c.when(p.Opened)},
@@ -92,6 +96,23 @@ func (c *console) promotion(p api.Promotion) {
 		}
 		c.print("%s by %s%s (plan %s, %s ago)", word, printable(d.Actor), because(d.Message), d.Plan.Short(), c.age(d.At))
 	}
+}
+
+// inputText is a person's inputs in one line, sorted: what is no text stands as JSON.
+func inputText(inputs map[string]any) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(inputs)) {
+		text, ok := inputs[name].(string)
+		if !ok {
+			b, err := json.Marshal(inputs[name])
+			if err != nil {
+				b = []byte(fmt.Sprint(inputs[name]))
+			}
+			text = string(b)
+		}
+		parts = append(parts, printable(name)+"="+printable(text))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // steps prints the steps of a plan.

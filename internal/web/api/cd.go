@@ -27,6 +27,7 @@ type Promotion struct {
 	Opened      time.Time       `json:"opened"`
 	Admitted    *time.Time      `json:"admitted,omitempty"`
 	Ended       *time.Time      `json:"ended,omitempty"`
+	Inputs      map[string]any  `json:"inputs,omitempty"` // a person's, which the plan holds
 	Steps       []PlanStep      `json:"steps"`
 	Causes      []cd.Cause      `json:"causes"`
 	Decisions   []cd.Decision   `json:"decisions"`
@@ -47,7 +48,7 @@ func PromotionOf(p cd.Promotion) Promotion {
 		Release: p.Plan.Release, Version: p.Plan.Version, State: p.State, Signal: p.Signal, Reason: p.Reason,
 		Step: p.Step, Weight: p.Weight, Plan: p.PlanDigest, Requester: p.Requester, Author: p.Author, Base: p.Plan.Base,
 		Chain: p.Chain, Opened: p.Opened, Admitted: optional(p.Admitted), Ended: optional(p.Ended),
-		Steps: stepsOf(p.Plan), Causes: append([]cd.Cause{}, p.Causes...), Decisions: append([]cd.Decision{}, p.Decisions...),
+		Inputs: p.Plan.Inputs, Steps: stepsOf(p.Plan), Causes: append([]cd.Cause{}, p.Causes...), Decisions: append([]cd.Decision{}, p.Decisions...),
 	}
 	for i := range out.Steps {
 		out.Steps[i].State = stepState(p, i)
