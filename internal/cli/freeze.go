@@ -38,7 +38,7 @@ func (c *console) freezeState(f api.Freeze) string {
 	case !f.Until.After(c.Now()):
 		return "ended"
 	}
-	return "holds, " + c.next(&f.Until) + " over"
+	return "holds for " + short(f.Until.Sub(c.Now()))
 }
 
 // freezeLine is what a trigger freezes, and for how long at most; "" for one that freezes nothing.
@@ -80,7 +80,7 @@ func newFreezeSet(c *console) *cobra.Command {
 			if err := r.send(cmd.Context(), http.MethodPost, freezesPath, in, &f); err != nil {
 				return err
 			}
-			return c.show(r.format, f, func() { c.frozen(f) })
+			return c.show(r.format, f, func() { c.frozen(f, in) })
 		},
 	}
 	r.flags(cmd)
@@ -90,8 +90,12 @@ func newFreezeSet(c *console) *cobra.Command {
 }
 
 // frozen says what was frozen, and how that ends.
-func (c *console) frozen(f api.Freeze) {
-	c.print("freeze %d: %s is frozen, %s until %s", f.ID, printable(f.Application), printable(strings.Join(f.Environments, ", ")), until(&f.Until))
+func (c *console) frozen(f api.Freeze, in api.NewFreeze) {
+	where := "every environment of " + f.Application
+	if in.Environment != "" {
+		where = f.Application + "/" + in.Environment
+	}
+	c.print("freeze %d keeps promotions out of %s until %s", f.ID, printable(where), until(&f.Until))
 	c.say("drawbridge freeze lift %d ends it before that", f.ID)
 }
 

@@ -71,22 +71,28 @@ func (s *Store) SetFreeze(ctx context.Context, f bridge.Freeze) (bridge.Freeze, 
 // setFreeze inserts f. The alert of another one that held meanwhile, or whose end came
 // meanwhile, gives a fault of kind Conflict: the event must be judged again.
 func (s *Store) setFreeze(ctx context.Context, tx *store.Tx, q *sqlc.Queries, f bridge.Freeze) (bridge.Freeze, error) {
-	// The id first: on PostgreSQL whoever else sets or ends a freeze waits here, and its row is seen below.
+	if f.Trigger != "" {
+		if _, err := inTurn(ctx, tx); err != nil {
+			return f, err
+		}
+		if err := makeWay(ctx, q, f); err != nil {
+			return f, err
+		}
+	}
 	id, err := tx.Next(ctx, "freeze")
 	if err != nil {
 		return f, err
 	}
 	f.ID = id
-	if f.Trigger != "" {
-		if err := makeWay(ctx, q, f); err != nil {
-			return f, err
-		}
-	}
 	if err := insertFreeze(ctx, q, f, true); err != nil {
 		return f, err
 	}
 	return f, tx.Record(ctx, frozen(f.By, "freeze.set", f, f.Reason))
 }
+
+// inTurn lets one transaction at a time judge what alerts froze: on PostgreSQL another one
+// waits here, and then sees what the first one wrote. It returns a number of its own.
+func inTurn(ctx context.Context, tx *store.Tx) (int64, error) { return tx.Next(ctx, "freeze.turn") }
 
 // makeWay closes the freeze of the same alert that ended by itself.
 func makeWay(ctx context.Context, q *sqlc.Queries, f bridge.Freeze) error {
@@ -196,7 +202,7 @@ func (s *Store) freezeAndLift(ctx context.Context, tx *store.Tx, q *sqlc.Queries
 
 // alertEnded keeps the end of an alert and lifts what it froze.
 func (s *Store) alertEnded(ctx context.Context, tx *store.Tx, q *sqlc.Queries, l bridge.Lift) error {
-	id, err := tx.Next(ctx, "freeze") // see setFreeze; an id that no row gets is no harm
+	turn, err := inTurn(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -205,8 +211,9 @@ func (s *Store) alertEnded(ctx context.Context, tx *store.Tx, q *sqlc.Queries, l
 	case err != nil:
 		return err
 	case row.ID == 0: // the beginning is to come, or came before the trigger was there
+		// The row is no freeze that people see: its id is below all of theirs.
 		return insertFreeze(ctx, q, bridge.Freeze{
-			ID: id, Application: l.Application, Trigger: l.Trigger, Key: l.Key, Environments: []string{}, Reason: l.Reason, By: l.By,
+			ID: -turn, Application: l.Application, Trigger: l.Trigger, Key: l.Key, Environments: []string{}, Reason: l.Reason, By: l.By,
 			At: l.At, Until: l.At, Ended: l.Ended,
 		}, false)
 	case row.Open == 1 && row.UntilMs > store.Millis(l.At):
