@@ -75,7 +75,7 @@ func (d desk) Remove(ctx context.Context, actor, name string) error {
 func receiverTypes() []api.ReceiverType {
 	var out []api.ReceiverType
 	for _, s := range webhook.Senders() {
-		out = append(out, api.ReceiverType{Name: s.Name, Title: s.Title, Secret: string(s.Secret), Schemes: s.Schemes, Signed: s.Signed, Timed: s.Timed})
+		out = append(out, api.ReceiverType{Name: s.Name, Title: s.Title, Secret: string(s.Secret), Schemes: s.Schemes, Signed: s.Signed, Timed: s.Timed, Host: s.Host})
 	}
 	return out
 }
