@@ -38,7 +38,9 @@ func TestFreezes(t *testing.T) {
 	if got := status.Items[1]; got.Environment != "production" || !strings.Contains(got.Frozen, "by a-admin: audit") {
 		t.Errorf("status: %+v", got)
 	}
-	lift := func(path, token string) call { return call{method: "DELETE", path: "/api/v1/freezes/" + path, token: token} }
+	lift := func(path, token string) call {
+		return call{method: "DELETE", path: "/api/v1/freezes/" + path, token: token}
+	}
 	refuse(t, p.site, lift("2", p.secret[identity.Approver]), fault.Forbidden, "")
 	if got := want[api.Freeze](t, p.site, lift("2?reason=over", releaser)); got.LiftedBy != "a-releaser" || got.LiftReason != "over" || got.Lifted == nil {
 		t.Errorf("lifted: %+v", got)
