@@ -32,10 +32,10 @@ func cmdCommit(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 3, "commit NAME DIRECTORY MESSAGE [KEYFILE]")
 	dir := []string{"-C", ts.MkAbs(args[1])}
 	cmdGit(ts, false, append(append([]string{args[0]}, dir...), "add", "-A"))
-	commit := append(append([]string{args[0]}, dir...), "commit", "-q", "-m", args[2])
+	commit := append(append([]string{args[0]}, dir...), "commit", "-q", "--allow-empty", "-m", args[2])
 	if len(args) > 3 {
 		signing := []string{"-c", "gpg.format=ssh", "-c", "user.signingkey=" + ts.MkAbs(args[3])}
-		commit = append(append(append([]string{args[0]}, dir...), signing...), "commit", "-q", "-S", "-m", args[2])
+		commit = append(append(append([]string{args[0]}, dir...), signing...), "commit", "-q", "--allow-empty", "-S", "-m", args[2])
 	}
 	cmdGit(ts, false, commit)
 }

@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -18,8 +20,8 @@ import (
 	"drawbridge/internal/web/api"
 )
 
-// cmdWaitOutcome waits for a handoff of a trigger, of those that came after the last one
-// that the story has waited for at it.
+// cmdWaitOutcome waits for a handoff of a trigger, the oldest that fits of those whose end
+// the story has not waited for yet.
 func cmdWaitOutcome(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, "wait-outcome APPLICATION/TRIGGER STATE [TEXT]")
 	w := worldOf(ts)
@@ -29,16 +31,14 @@ func cmdWaitOutcome(ts *testscript.TestScript, neg bool, args []string) {
 		seen := "there is none"
 		handoffs, err := list[api.Handoff](w, ts, "/api/v1/handoffs?limit=20&application="+application+"&trigger="+trigger)
 		for _, h := range slices.Backward(handoffs) {
-			if h.ID <= w.outcomes[args[0]] {
+			if w.outcomes[h.ID] {
 				continue
 			}
 			seen = fmt.Sprintf("handoff %d of event %d is %s: %s", h.ID, h.Event, h.State, h.Reason)
 			if string(h.State) != args[1] || !strings.Contains(h.Reason, text) {
 				continue
 			}
-			if h.State != bridge.Waiting {
-				w.outcomes[args[0]] = h.ID
-			}
+			w.outcomes[h.ID] = h.State != bridge.Waiting
 			ts.Setenv("HANDOFF", strconv.FormatInt(h.ID, 10))
 			ts.Setenv("EVENT", strconv.FormatInt(h.Event, 10))
 			ts.Setenv("REASON", h.Reason)
@@ -145,8 +145,10 @@ func cmdKeeps(ts *testscript.TestScript, neg bool, args []string) {
 	root := ts.MkAbs(args[0])
 	ts.Check(eachFile(root, func(path string, content string) {
 		for _, text := range args[1:] {
-			if text == "" || strings.Contains(content, text) {
-				holds = append(holds, path+": "+text)
+			for _, form := range []string{text, hex.EncodeToString([]byte(text)), base64.RawStdEncoding.EncodeToString([]byte(text))} {
+				if text == "" || strings.Contains(content, form) {
+					holds = append(holds, path+": "+form)
+				}
 			}
 		}
 	}))

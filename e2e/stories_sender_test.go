@@ -37,6 +37,14 @@ func cmdReceiver(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("HOOK_"+args[0], address)
 }
 
+// cmdNewSecret keeps the secret that a receiver has from now on.
+func cmdNewSecret(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, "new-secret NAME FILE")
+	secret := strings.TrimSpace(ts.ReadFile(args[1]))
+	worldOf(ts).secrets[args[0]] = secret
+	ts.Setenv("SECRET_"+args[0], secret)
+}
+
 // cmdFixture writes the body of a recorded delivery, and its headers beside it, with some of
 // its texts replaced.
 func cmdFixture(ts *testscript.TestScript, neg bool, args []string) {

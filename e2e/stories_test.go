@@ -54,6 +54,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"signer":         cmdSigner,        // signer NAME [unknown]: a foreign CI's key, believed unless it is unknown
 	"build":          cmdBuild,         // build IMAGE TAG SIGNER|- [COMMIT]: a foreign CI builds and pushes; sets DIGEST and COMMIT
 	"receiver":       cmdReceiver,      // receiver NAME TYPE APPLICATION [FLAG...]; sets SECRET_NAME and HOOK_NAME
+	"new-secret":     cmdNewSecret,     // new-secret NAME FILE: of a receiver; sets SECRET_NAME
 	"fixture":        cmdFixture,       // fixture SENDER/NAME FILE [OLD NEW]...: the body of a recorded delivery, changed
 	"expand":         cmdExpand,        // expand FILE...: writes $NAME out
 	"hook":           cmdHook,          // hook ADDRESS|RECEIVER SCHEME:SECRETOF STATUS FILE [HEADER=VALUE]...: a sender posts
@@ -104,7 +105,7 @@ func build(t *testing.T, cgo string, args ...string) {
 
 // setUp gives a script its world.
 func setUp(t *testing.T, env *testscript.Env, p programs) error {
-	w := &world{t: t, script: env.T(), programs: p, dir: env.WorkDir, tokens: map[string]string{}, secrets: map[string]string{}, outcomes: map[string]int64{}}
+	w := &world{t: t, script: env.T(), programs: p, dir: env.WorkDir, tokens: map[string]string{}, secrets: map[string]string{}, outcomes: map[int64]bool{}}
 	env.Values[worldKey{}] = w
 	env.Defer(w.end)
 	home := filepath.Join(env.WorkDir, "home")

@@ -32,7 +32,7 @@ type world struct {
 	foreign  foreign
 	issuer   *identitytest.Issuer
 	secrets  map[string]string // of receivers, by name
-	outcomes map[string]int64  // newest handoff that was waited for, by application/trigger
+	outcomes map[int64]bool    // handoffs whose end was waited for
 }
 
 type worldKey struct{}
