@@ -114,12 +114,10 @@ type Raw struct {
 
 // The server's own doors, which are no receivers that somebody made.
 const (
-	DoorAPI      = "api"      // POST /api/v1/events
-	DoorRegistry = "registry" // the embedded registry
-	DoorGit      = "git"      // the embedded Git host
-	DoorPoll     = "poll"     // what the server looks at itself
-	DoorClock    = "clock"    // schedules
-	DoorPerson   = "person"   // promote
+	DoorAPI    = "api"    // POST /api/v1/events: the embedded registry and Git host post there too
+	DoorPoll   = "poll"   // what the server looks at itself
+	DoorClock  = "clock"  // schedules, and drift that is to be repaired
+	DoorPerson = "person" // promote
 )
 
 // Limits of one delivery.

@@ -38,7 +38,7 @@ var receiverName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // doors are names that no receiver may have.
 func doors() []string {
-	return []string{DoorAPI, DoorRegistry, DoorGit, DoorPoll, DoorClock, DoorPerson}
+	return []string{DoorAPI, DoorPoll, DoorClock, DoorPerson}
 }
 
 // ParseReceiver reads a receiver's file; types are the senders that are known. Every

@@ -24,7 +24,7 @@ func newEvent(c *console) *cobra.Command {
 	list := l.command("List events, newest first")
 	l.filter(list, "state", "only events in this `STATE`: "+names(bridge.EventStates()))
 	l.filter(list, "receiver", "only events that came through this receiver, `NAME`; the server's own are "+
-		names([]string{bridge.DoorAPI, bridge.DoorRegistry, bridge.DoorGit, bridge.DoorPoll, bridge.DoorClock, bridge.DoorPerson}))
+		names([]string{bridge.DoorAPI, bridge.DoorPoll, bridge.DoorClock, bridge.DoorPerson}))
 	return group(c, "event", "Look at what the bridge was told", list, newEventShow(c), newEventRedrive(c))
 }
 

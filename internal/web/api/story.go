@@ -54,10 +54,6 @@ func door(e Event) string {
 	switch e.Receiver {
 	case bridge.DoorAPI:
 		return "from " + e.Sender + " over the API"
-	case bridge.DoorRegistry:
-		return "from this server's registry"
-	case bridge.DoorGit:
-		return "from this server's Git host"
 	case bridge.DoorPoll:
 		return "from a look at its source"
 	case bridge.DoorClock:
