@@ -149,13 +149,10 @@ func (s *Store) keep(ctx context.Context, tx *store.Tx, letters []*letter) error
 	return nil
 }
 
-// One condition for each delivery, and not one list of rows: for a list PostgreSQL reads the
-// whole table until it has figures of it.
-const (
-	keptSQL = `SELECT id, receiver, sender, event_key, part, state, applications, body, reason, attempts, received_ms FROM event
-WHERE %s ORDER BY id`
-	oneOfSQL = `receiver = $%d AND sender = $%d AND event_key = $%d`
-)
+// A question of its own for each delivery: for one over all of them PostgreSQL reads the
+// whole table as long as it has no figures of it.
+const knownSQL = `SELECT v.column1, v.column2, v.column3 FROM (%s) AS v WHERE
+(SELECT e.id FROM event e WHERE e.receiver = v.column1 AND e.sender = v.column2 AND e.event_key = v.column3 AND e.part = 0) IS NOT NULL`
 
 // keptOf finds the events of letters that were kept before.
 func keptOf(ctx context.Context, tx *sql.Tx, letters []*letter) (map[source][]bridge.Event, error) {
@@ -163,29 +160,37 @@ func keptOf(ctx context.Context, tx *sql.Tx, letters []*letter) (map[source][]br
 	for n < len(letters) {
 		n *= 2 // few texts, which the database knows already
 	}
-	args, conditions := make([]any, 0, 3*n), make([]string, n)
+	args := make([]any, 0, 3*n)
 	for i := range n {
 		from := letters[min(i, len(letters)-1)].from
 		args = append(args, from.receiver, from.sender, from.key)
-		conditions[i] = fmt.Sprintf(oneOfSQL, 3*i+1, 3*i+2, 3*i+3)
 	}
-	rows, err := tx.QueryContext(ctx, fmt.Sprintf(keptSQL, strings.Join(conditions, " OR ")), args...)
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf(knownSQL, store.Values(n, 3)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("look for %d deliveries: %w", len(letters), err)
 	}
+	known, err := sources(rows)
+	if err != nil {
+		return nil, fmt.Errorf("look for %d deliveries: %w", len(letters), err)
+	}
+	for from := range known {
+		parts, err := sqlc.New(tx).EventParts(ctx, sqlc.EventPartsParams{Receiver: from.receiver, Sender: from.sender, EventKey: from.key})
+		if known[from], err = events(parts, err); err != nil {
+			return nil, fmt.Errorf("read %s of %s: %w", from.key, from.receiver, err)
+		}
+	}
+	return known, nil
+}
+
+func sources(rows *sql.Rows) (map[source][]bridge.Event, error) {
 	defer rows.Close() //nolint:errcheck // rows.Err tells
 	out := map[source][]bridge.Event{}
 	for rows.Next() {
-		var r sqlc.EventRow
-		if err := rows.Scan(&r.ID, &r.Receiver, &r.Sender, &r.EventKey, &r.Part, &r.State, &r.Applications, &r.Body, &r.Reason, &r.Attempts, &r.ReceivedMs); err != nil {
+		var from source
+		if err := rows.Scan(&from.receiver, &from.sender, &from.key); err != nil {
 			return nil, err
 		}
-		e, err := event(r)
-		if err != nil {
-			return nil, err
-		}
-		from := source{e.Receiver, e.Sender, e.Key}
-		out[from] = append(out[from], e)
+		out[from] = nil
 	}
 	return out, rows.Err()
 }
