@@ -64,8 +64,8 @@ func EventRoutes(parts EventParts) []Route {
 			Summary: "Show an event", Response: api.Event{},
 		},
 		{
-			Method: http.MethodGet, Pattern: "/api/v1/events/{id}/raw", Action: identity.Read, Handler: h.raw,
-			Summary: "Show an event's delivery as it arrived", Response: api.RawEvent{},
+			Method: http.MethodGet, Pattern: "/api/v1/events/{id}/raw", Action: identity.Redrive, Handler: h.raw,
+			Summary: "Show an event's delivery as it arrived, to who may have it processed again", Response: api.RawEvent{},
 		},
 		{
 			Method: http.MethodPost, Pattern: "/api/v1/events/{id}/redrive", Action: identity.Redrive, Handler: h.redrive,

@@ -18,7 +18,7 @@ type eventPage struct {
 	Tone     string
 	Handoffs []crossingView // newest first
 	More     bool           // there are more than the page shows
-	Raw      *rawView       // nil when its delivery is no longer kept
+	Raw      *rawView       // nil when its delivery is no longer kept; only for who may redrive it
 	Redrives bool           // who looks may have it processed again
 }
 
@@ -50,16 +50,18 @@ func (h bridgePages) event(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	raw, err := h.Events.Store.Raw(ctx, id)
-	if err != nil && !fault.Is(err, fault.NotFound) {
-		return err
-	}
 	page := eventPage{
 		frame: framed(r, "Event "+itoa(id), "/bridge", true), Event: api.EventOf(found), Tone: eventTone(found.State),
 		Handoffs: each(list, crossingOf), More: len(list) == eventHandoffs, Redrives: identity.Can(Token(ctx).Role, identity.Redrive),
 	}
-	if err == nil {
-		page.Raw = rawOf(raw)
+	if page.Redrives {
+		raw, err := h.Events.Store.Raw(ctx, id)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		if err == nil {
+			page.Raw = rawOf(raw)
+		}
 	}
 	return render(w, http.StatusOK, "event.html", page)
 }

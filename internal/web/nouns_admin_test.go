@@ -236,6 +236,7 @@ func TestRolesOfRows(t *testing.T) {
 		"POST /api/v1/triggers/{application}/{name}/resume": identity.PauseTrigger,
 		"POST /api/v1/triggers/{application}/{name}/test":   identity.TestTrigger,
 		"POST /api/v1/events/{id}/redrive":                  identity.Redrive, "POST /api/v1/events": identity.PostEvents,
+		"GET /api/v1/events/{id}/raw": identity.Redrive,
 	}
 	for _, r := range p.routes {
 		name := r.Method + " " + r.Pattern

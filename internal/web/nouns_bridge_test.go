@@ -42,7 +42,7 @@ func TestPostWays(t *testing.T) {
 	if e.Type != "com.example.approved" || e.Source != "/shop" || e.EventID != "b 1" || e.Key != "/shop b 1" || e.Receiver != "api" || e.Sender != "a-events" {
 		t.Errorf("the event is %+v", e)
 	}
-	raw := want[api.RawEvent](t, p.site, call{path: "/api/v1/events/3/raw", token: p.secret[identity.Viewer]})
+	raw := want[api.RawEvent](t, p.site, call{path: "/api/v1/events/3/raw", token: p.secret[identity.Releaser]})
 	if string(raw.Body) != `{"price":1}` || raw.Text != `{"price":1}` || raw.Headers == nil {
 		t.Errorf("raw: %+v", raw)
 	}
@@ -51,7 +51,7 @@ func TestPostWays(t *testing.T) {
 	}
 	refuse(t, p.site, post("["+first+",{}]", "Content-Type", api.CloudEventsBatchType), fault.Invalid, "")
 	refuse(t, p.site, post(first, "Content-Type", "application/json"), fault.Invalid, "Content-Type")
-	refuse(t, p.site, call{path: "/api/v1/events/9/raw", token: p.secret[identity.Viewer]}, fault.NotFound, "")
+	refuse(t, p.site, call{path: "/api/v1/events/9/raw", token: p.secret[identity.Releaser]}, fault.NotFound, "")
 	refuse(t, p.site, call{path: "/api/v1/events?state=odd", token: p.secret[identity.Viewer]}, fault.Invalid, "state")
 }
 
