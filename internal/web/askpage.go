@@ -62,7 +62,7 @@ func (h askPages) form(w http.ResponseWriter, r *http.Request) error {
 func (h askPages) show(w http.ResponseWriter, r *http.Request, status int, page askPage) error {
 	if page.Release != "" && !slices.ContainsFunc(page.Releases, func(v releaseView) bool { return v.ID == page.Release }) {
 		found, err := h.promotions.Store.Release(r.Context(), page.Release)
-		if err != nil && !fault.Is(err, fault.NotFound) {
+		if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Invalid) {
 			return err
 		}
 		if page.Release = found.ID; err == nil && found.Application == page.Application {
@@ -194,7 +194,8 @@ func (h askPages) open(r *http.Request, page askPage, inputs map[string]any) (cd
 	wish, err := h.promotions.wish(r, api.NewPromotion{
 		Release: page.Release, Environment: page.Environment, Trigger: page.Trigger, Inputs: inputs, Key: page.Key, Note: page.Note,
 	})
-	if fault.Is(err, fault.NotFound) || err == nil && wish.Application != page.Application {
+	unknown := fault.Is(err, fault.NotFound) || fault.Is(err, fault.Invalid) && fault.As(err).Field == ""
+	if unknown || err == nil && wish.Application != page.Application {
 		return cd.Promotion{}, fault.New(fault.NotFound, "there is no such release of %s", page.Application).WithField("release")
 	}
 	if err != nil {

@@ -25,9 +25,9 @@ type BridgePages struct {
 
 // BridgePageRoutes are the pages that show what came to the bridge and what became of it, and
 // the form by which people ask for promotions.
-func BridgePageRoutes(pages BridgePages) []Route {
-	h := bridgePages{pages}
-	ask := askPages{pages, promotionHandlers{pages.Promotions}}
+func BridgePageRoutes(from BridgePages) []Route {
+	h := bridgePages{from}
+	ask := askPages{from, promotionHandlers{from.Promotions}}
 	const form = "/promote/{application}/{environment}"
 	return []Route{
 		{Method: http.MethodGet, Pattern: "/bridge", Action: identity.Read, Handler: h.bridge},

@@ -64,7 +64,7 @@ func RoadRoutes(road Road) []Route {
 // roadHandlers share one picture among all who look.
 type roadHandlers struct {
 	road  Road
-	mu    sync.Mutex // held while the picture is made, so that it is made once
+	mu    sync.Mutex             // held while the picture is made, so that it is made once
 	html  map[bool]template.HTML // for those who may promote, and for the others
 	taken time.Time
 }
@@ -93,8 +93,8 @@ func (h *roadHandlers) page(w http.ResponseWriter, r *http.Request) error {
 // asked finds the promotion that the parameter promotion names, which the form of promotions
 // leads to. What is no promotion is left out.
 func (h *roadHandlers) asked(r *http.Request, page *roadPage) error {
-	id, err := number(r, "promotion")
-	if err != nil || id == 0 || h.road.CD == nil {
+	id, _ := number(r, "promotion") // 0 when it is none
+	if id == 0 || h.road.CD == nil {
 		return nil
 	}
 	p, err := h.road.CD.Promotion(r.Context(), cd.PromotionID(id))
