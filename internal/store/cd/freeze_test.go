@@ -150,6 +150,22 @@ func TestLiftHasWhatWaitsLookedAt(t *testing.T) {
 	})
 }
 
+// A rollback passes a freeze: one that joins a promotion which waits for the end of a freeze
+// has it looked at.
+func TestRollbackThatJoinsIsLookedAt(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		r, _ := w.ship("1.0.0")
+		p := w.opened(r, "production", cd.Cause{Kind: cd.CauseManual, Actor: "alice"})
+		for kind, want := range map[cd.CauseKind]int64{cd.CauseManual: 0, cd.CauseRollback: 1} {
+			w.exec("DELETE FROM river_job")
+			joined := w.opened(r, "production", cd.Cause{Kind: kind, Actor: "bob"})
+			if n := w.tasks(storecd.TaskPromotion, int64(p.ID), p.Version); joined.ID != p.ID || n != want {
+				t.Errorf("promotion %d, %d tasks after %s joined promotion %d, want %d", joined.ID, n, kind, p.ID, want)
+			}
+		}
+	})
+}
+
 func TestFreezeOfHostileText(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		n := 0

@@ -18,6 +18,7 @@ CREATE TABLE frozen (                       -- what keeps promotions out of envi
     ended_ms     bigint NOT NULL            -- when the alert ended, by its sender; 0: not known
 );
 CREATE UNIQUE INDEX freeze_open ON frozen (application, trigger_by, alert_key) WHERE open = 1 AND trigger_by <> '';
+CREATE INDEX freeze_holding ON frozen (application, until_ms) WHERE open = 1;
 CREATE INDEX freeze_key ON frozen (application, trigger_by, alert_key, id);
 -- +goose Down
 DROP TABLE frozen;
