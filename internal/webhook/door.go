@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"drawbridge/internal/bridge"
@@ -126,23 +127,26 @@ func (d *Door) Reread(ctx context.Context, receiver string, raw bridge.Raw) ([]b
 }
 
 // Post takes the CloudEvents that an identity of this server posts: one, or a batch. Each is
-// kept once per identity, source and id. applications are those that the identity's events
-// may concern; nil means all.
+// kept once per identity, scope, source and id; of a batch with a malformed event nothing is
+// kept. applications are the scope: those that the identity's events may concern; nil means all.
 func (d *Door) Post(ctx context.Context, identity string, applications []string, r Request) (Taken, error) {
 	events, err := CloudEvents(r.Header, r.Body)
 	if err != nil {
 		return Taken{}, err
 	}
-	all := Taken{}
-	for _, e := range events {
+	messages := make([]bridge.Message, len(events))
+	for i, e := range events {
 		f, err := e.Fact()
 		if err != nil {
-			return all, err
+			return Taken{}, err
 		}
-		m := bridge.Message{
-			Receiver: bridge.DoorAPI, Sender: identity, Key: e.Source + " " + e.ID, Applications: applications,
+		messages[i] = bridge.Message{
+			Receiver: bridge.DoorAPI, Sender: identity, Key: postKey(e, applications), Applications: applications,
 			Headers: map[string]string{}, Body: e.Data, Facts: []bridge.Fact{f},
 		}
+	}
+	all := Taken{}
+	for _, m := range messages {
 		one, err := d.keep(ctx, m)
 		if err != nil {
 			return all, err
@@ -150,4 +154,14 @@ func (d *Door) Post(ctx context.Context, identity string, applications []string,
 		all.Events, all.Fresh = append(all.Events, one.Events...), all.Fresh || one.Fresh
 	}
 	return all, nil
+}
+
+// postKey names an event within what its identity posts. Tokens of one rule for workloads have
+// one name and may be for different applications: what one tells is no repetition of another's.
+func postKey(e CloudEvent, applications []string) string {
+	key := e.Source + " " + e.ID
+	if applications != nil {
+		key += " for " + strings.Join(applications, " ")
+	}
+	return key
 }

@@ -266,7 +266,7 @@ func TestPost(t *testing.T) {
 		t.Fatalf("Post = %+v, %v", got, err)
 	}
 	m := r.kept[0]
-	if m.Receiver != bridge.DoorAPI || m.Sender != "robot" || m.Key != "/x 1" || !slices.Equal(m.Applications, []string{"shop"}) || string(m.Body) != `{"a":1}` {
+	if m.Receiver != bridge.DoorAPI || m.Sender != "robot" || m.Key != "/x 1 for shop" || !slices.Equal(m.Applications, []string{"shop"}) || string(m.Body) != `{"a":1}` {
 		t.Errorf("kept %+v", m)
 	}
 	moved, err := bridge.Moved{Source: "/git", ID: "m", Repository: "shop", Ref: "refs/tags/v1", Old: strings.Repeat("0", 40), New: strings.Repeat("a", 40), Pusher: "alice", At: r.now}.CloudEvent()
@@ -283,5 +283,34 @@ func TestPost(t *testing.T) {
 		if _, err := r.door.Post(t.Context(), "robot", nil, webhook.Request{Header: h, Body: []byte(body)}); !fault.Is(err, fault.Invalid) {
 			t.Errorf("Post(%q) = %v, want invalid", body, err)
 		}
+	}
+}
+
+// One rule for workloads may be for several applications: what one of them was told does not
+// keep the same from another.
+func TestPostOfEachScope(t *testing.T) {
+	t.Parallel()
+	r := newReception()
+	h := http.Header{"Content-Type": {"application/cloudevents+json"}}
+	body := []byte(`{"specversion":"1.0","id":"1","source":"/x","type":"com.example.thing"}`)
+	for _, application := range []string{"shop", "api"} {
+		for _, fresh := range []bool{true, false} {
+			got, err := r.door.Post(t.Context(), "workload:acme", []string{application}, webhook.Request{Header: h, Body: body})
+			if err != nil || got.Fresh != fresh {
+				t.Errorf("for %s: fresh %v, %v; want %v", application, got.Fresh, err, fresh)
+			}
+		}
+	}
+}
+
+// A batch with a malformed event is refused as a whole: nothing of it is kept.
+func TestPostAllOrNothing(t *testing.T) {
+	t.Parallel()
+	r := newReception()
+	h := http.Header{"Content-Type": {"application/cloudevents-batch+json"}}
+	body := `[{"specversion":"1.0","id":"1","source":"/x","type":"a.b"},
+		{"specversion":"1.0","id":"2","source":"/x","type":"dev.cdevents.artifact.published.0.3.0","data":{"subject":{"id":"pkg:oci/"}}}]`
+	if _, err := r.door.Post(t.Context(), "ci", nil, webhook.Request{Header: h, Body: []byte(body)}); !fault.Is(err, fault.Invalid) || len(r.kept) != 0 {
+		t.Errorf("Post = %v, and %d are kept", err, len(r.kept))
 	}
 }
