@@ -107,6 +107,10 @@ func TestFreezeByAnAlert(t *testing.T) {
 		t.Errorf("promotion: %+v", got)
 	}
 	h := want[api.List[api.Handoff]](t, p.site, call{path: "/api/v1/handoffs?trigger=alarm", token: viewer})
+	x := want[api.Explanation](t, p.site, call{path: "/api/v1/handoffs/" + itoa(int(h.Items[0].ID)) + "/explain", token: viewer})
+	if all := strings.Join(x.Story, "\n"); !strings.Contains(all, "and freezes dev") || !strings.Contains(all, "lifted the freeze of dev") {
+		t.Errorf("the story:\n%s", all)
+	}
 	if len(h.Items) != 2 || h.Items[0].State != bridge.Accepted || h.Items[0].Reason != "lifted the freeze of dev: alert HighErrors ended" {
 		t.Errorf("handoffs: %+v", h)
 	}

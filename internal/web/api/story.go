@@ -133,6 +133,10 @@ func asksFor(t TriggerRule) string {
 	switch {
 	case t.Promote != "":
 		return ", and asks for " + t.Promote
+	case len(t.Freeze) == 1 && t.Freeze[0] == bridge.Everywhere:
+		return ", and freezes every environment"
+	case len(t.Freeze) > 0:
+		return ", and freezes " + strings.Join(t.Freeze, " and ")
 	case t.On == bridge.OnGit:
 		return ", which say what each environment runs"
 	}
