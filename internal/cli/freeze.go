@@ -41,6 +41,14 @@ func (c *console) freezeState(f api.Freeze) string {
 	return "holds for " + short(f.Until.Sub(c.Now()))
 }
 
+// asksFor is the environment that a trigger promotes to, or what it freezes.
+func asksFor(t api.TriggerRule) string {
+	if len(t.Freeze) > 0 {
+		return "freezes " + strings.Join(t.Freeze, ", ")
+	}
+	return t.Promote
+}
+
 // freezeLine is what a trigger freezes, and for how long at most; "" for one that freezes nothing.
 func freezeLine(t api.TriggerRule) string {
 	if len(t.Freeze) == 0 {

@@ -19,7 +19,7 @@ func newTrigger(c *console) *cobra.Command {
 		none: "there are no triggers: a delivery names them; drawbridge apply -f delivery.yaml",
 		head: []string{"TRIGGER", "ON", "PROMOTES", "STATE", "FIRED", "NEXT", "LAST OUTCOME"},
 		row: func(t api.Trigger) []string {
-			return []string{t.Application + "/" + t.Name, string(t.On), t.Promote, pausedState(t), c.firedAgo(t), c.next(t.Next), lastOutcome(t)}
+			return []string{t.Application + "/" + t.Name, string(t.On), asksFor(t.TriggerRule), pausedState(t), c.firedAgo(t), c.next(t.Next), lastOutcome(t)}
 		},
 	}
 	list := l.command("List triggers, and how they go")
