@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"fmt"
@@ -124,7 +125,7 @@ func cmdBuild(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 3, "build IMAGE TAG SIGNER|- [COMMIT]")
 	w := worldOf(ts)
 	image, tag, signer := args[0], args[1], args[2]
-	commit := fmt.Sprintf("%x", artifact.DigestOf([]byte(tag)).Hex())[:40]
+	commit := artifact.DigestOf([]byte(tag)).Hex()[:40]
 	if len(args) > 3 {
 		commit = args[3]
 	}
@@ -138,7 +139,7 @@ func cmdBuild(ts *testscript.TestScript, neg bool, args []string) {
 	digest, err := images.Push(ctx, ref, files, registry.ImageConfig{Entrypoint: []string{"./web"}, Created: time.Now()}, registry.Limits{})
 	ts.Check(err)
 	if signer != "-" {
-		ts.Check(w.vouch(ctx, images, ref.WithDigest(digest), signer, tag, commit))
+		ts.Check(w.vouch(ctx, ts, images, ref.WithDigest(digest), signer, tag, commit))
 	}
 	ts.Check(images.Tag(ctx, ref.WithDigest(digest), tag))
 	ts.Setenv("DIGEST", digest.String())
@@ -164,17 +165,18 @@ func (w *world) imageOf(image, version string) (*bytes.Buffer, error) {
 	return &out, tree.Close()
 }
 
-// vouch attaches signature and provenance. The repository's name is the image's first part:
-// https://git.invalid/shop of shop/web.
-func (w *world) vouch(ctx context.Context, images *registry.Client, ref artifact.Reference, signer, version, commit string) error {
+// vouch attaches signature and provenance. What was built is SOURCE, or else the image's
+// first part says it: https://git.invalid/shop of shop/web.
+func (w *world) vouch(ctx context.Context, ts *testscript.TestScript, images *registry.Client, ref artifact.Reference, signer, version, commit string) error {
 	key := w.foreign.keys[signer]
 	if key == nil {
 		return fmt.Errorf("there is no signer %s", signer)
 	}
-	repository, _, _ := strings.Cut(ref.Repository, "/")
+	name, _, _ := strings.Cut(ref.Repository, "/")
+	source := cmp.Or(ts.Getenv("SOURCE"), "https://git.invalid/"+name)
 	now := time.Now().UTC()
 	for _, p := range []attest.Predicate{attest.Signature{}, attest.Provenance{
-		Builder: "https://ci.invalid", BuildType: "https://ci.invalid/build/v1", Repository: "https://git.invalid/" + repository, Ref: "refs/heads/main",
+		Builder: "https://ci.invalid", BuildType: "https://ci.invalid/build/v1", Repository: source, Ref: "refs/heads/main",
 		Commit: commit, Image: ref.Name(), Version: version, Run: version, Started: now, Finished: now,
 	}} {
 		bundle, err := attest.Sign(key, attest.Subject{Name: ref.Name(), Digest: ref.Digest}, p)

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -65,6 +66,18 @@ func cmdWaitEvent(ts *testscript.TestScript, neg bool, args []string) {
 			seen = about
 		}
 		return false, seen, err
+	})
+}
+
+// cmdWaitPoll waits until a clock of a trigger says something.
+func cmdWaitPoll(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, "wait-poll APPLICATION/TRIGGER TEXT")
+	w := worldOf(ts)
+	w.until(ts, "the clock of "+args[0]+" that says "+args[1], func() (bool, string, error) {
+		var t api.Trigger
+		err := w.api(ts).Get(context.Background(), "/api/v1/triggers/"+args[0], &t)
+		said := slices.ContainsFunc(t.Polls, func(p api.Poll) bool { return strings.Contains(p.Reason, args[1]) })
+		return said, fmt.Sprintf("%+v", t.Polls), err
 	})
 }
 

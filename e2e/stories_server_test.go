@@ -60,6 +60,9 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 	p := &process{ended: make(chan error, 1)}
 	p.cmd = exec.Command(w.drawbridge, append([]string{"server", "--data", w.data(), "--listen", "127.0.0.1:0"}, flags...)...)
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + os.TempDir(), "A_SECRET_OF_THE_SERVER=drawn-up-at-night"}
+	if roots := ts.Getenv("SSL_CERT_FILE"); roots != "" {
+		p.cmd.Env = append(p.cmd.Env, "SSL_CERT_FILE="+roots)
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stderr, err := p.cmd.StderrPipe()
 	ts.Check(err)

@@ -60,6 +60,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"hook":           cmdHook,          // hook ADDRESS|RECEIVER SCHEME:SECRETOF STATUS FILE [HEADER=VALUE]...: a sender posts
 	"wait-outcome":   cmdWaitOutcome,   // wait-outcome APPLICATION/TRIGGER STATE [TEXT]: the next such handoff; sets HANDOFF, EVENT and REASON
 	"wait-event":     cmdWaitEvent,     // wait-event RECEIVER STATE [TEXT]; sets EVENT
+	"wait-poll":      cmdWaitPoll,      // wait-poll APPLICATION/TRIGGER TEXT: its clock says so
 	"wait-drift":     cmdWaitDrift,     // wait-drift ENVIRONMENT STATED [none]
 	"stays":          cmdStays,         // stays ENVIRONMENT VERSION|-: it runs that, and nothing is on its way
 	"count":          cmdCount,         // count PATH N: the API lists so many there
@@ -67,7 +68,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"id-token":       cmdIDToken,       // id-token FILE SUBJECT AUDIENCE [CLAIM=VALUE]...
 	"exchange":       cmdExchange,      // exchange NAME FILE APPLICATION: NAME has the token that the identity token in FILE gives
 	"git-host":       cmdGitHost,       // git-host: everybody reads the repositories in $WORK/hosted; sets GIT_HOST
-	"commit":         cmdCommit,        // commit NAME DIRECTORY MESSAGE [KEYFILE]: all that changed, signed with the key
+	"commit":         cmdCommit,        // commit NAME DIRECTORY MESSAGE [KEYFILE]: all that changed, signed with the key; sets COMMIT
 	"need":           cmdNeed,          // need PROGRAM...
 	"said":           cmdSaid,          // [!] said TEXT...: the server's log holds each
 	"keeps":          cmdKeeps,         // [!] keeps DIR TEXT...: some file below it holds one of them
