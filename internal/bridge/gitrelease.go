@@ -45,7 +45,7 @@ func (s *Service) judgeRelease(ctx context.Context, in hearing) (Outcome, error)
 	in.note("tag resolved", true, "commit %s", commit)
 	if known, err := s.Ledger.ReleaseOf(ctx, in.app.Name, commit); err != nil {
 		return Outcome{}, err
-	} else if known.ID != "" {
+	} else if known.madeFrom(in.t.Artifacts, commit) {
 		return s.again(ctx, in, known, "tag %s is commit %s, which release %s is proven to be built from", tag, commit[:12], known.Version)
 	}
 	set := map[string]artifact.Digest{}
@@ -62,6 +62,17 @@ func (s *Service) judgeRelease(ctx context.Context, in hearing) (Outcome, error)
 		set[name] = d
 	}
 	return s.admit(ctx, in, version, set)
+}
+
+// madeFrom reports whether r is made of exactly these artifacts, each of them proven to be
+// built from commit.
+func (r Release) madeFrom(names []string, commit string) bool {
+	for _, name := range names {
+		if _, ok := r.Artifacts[name]; !ok || r.Evidence[name].Provenance == nil || r.Evidence[name].Provenance.Commit != commit {
+			return false
+		}
+	}
+	return r.ID != "" && len(r.Artifacts) == len(names)
 }
 
 func orElse(a, b string) string {
