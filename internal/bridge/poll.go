@@ -96,6 +96,12 @@ func (w *Clockwork) look(ctx context.Context, c *Clock, app Application) ([]Mess
 	if err != nil {
 		return nil, err
 	}
+	if first {
+		for i := range out { // another application may have seen the same before
+			out[i].Key += fmt.Sprintf(" for %s, clock %d", app.Name, c.ID)
+			out[i].Applications = []string{app.Name}
+		}
+	}
 	c.State, err = json.Marshal(was)
 	return out, err
 }
@@ -149,7 +155,7 @@ func (w *Clockwork) publish(ctx context.Context, rule ArtifactRule, tags []strin
 		}
 		ref := rule.Image.WithTag(tag)
 		d, err := w.Tags.Resolve(ctx, ref)
-		if err != nil && !fault.Is(err, fault.NotFound) {
+		if err != nil && !unreadable(err) {
 			return nil, 0, err
 		}
 		kept++
@@ -161,6 +167,12 @@ func (w *Clockwork) publish(ctx context.Context, rule ArtifactRule, tags []strin
 		out = append(out, found("image", ref.String(), Fact{Kind: KindArtifact, Type: "poll", Source: "registry:" + ref.Host, Subject: ref.String(), Artifact: ref}))
 	}
 	return out, kept, nil
+}
+
+// unreadable reports whether err tells of the one object that was asked for, and not of its
+// registry: it keeps no other object from being read.
+func unreadable(err error) bool {
+	return fault.Is(err, fault.NotFound) || fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooLarge)
 }
 
 // found is one thing that was seen, kept once.
@@ -192,7 +204,7 @@ func (s *seen) remember(all, fresh []string, kept int, moving map[string]bool, f
 func newTags(all []string, known map[string]string, rules []TagRule, moving map[string]bool) []string {
 	var out []string
 	for _, tag := range all {
-		if _, ok := known[tag]; ok || moving[tag] {
+		if _, ok := known[tag]; ok || moving[tag] || Attached(tag) {
 			continue
 		}
 		if slices.ContainsFunc(rules, func(r TagRule) bool { _, ok, _ := r.Match(tag); return ok }) {
@@ -220,6 +232,9 @@ func (w *Clockwork) newestOf(ctx context.Context, rule ArtifactRule, tags []stri
 					break
 				}
 				built, err := w.built(ctx, rule.Image.WithTag(tag))
+				if unreadable(err) {
+					continue // it is no image
+				}
 				if err != nil {
 					return nil, err
 				}

@@ -40,6 +40,14 @@ const (
 // tagName is what a registry allows as a tag.
 var tagName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
+// attached is a tag under which registries without the referrers API keep what is attached
+// to an image: signatures, attestations and indexes of them, never an image.
+var attached = regexp.MustCompile(`^sha256-[0-9a-f]{64}(?:\..*)?$`)
+
+// Attached reports whether tag names what is attached to an image, by the convention of
+// cosign and of the distribution specification, and not an image.
+func Attached(tag string) bool { return attached.MatchString(tag) }
+
 // Check reports what is wrong with r: a fault of kind Invalid with the field "semver",
 // "regex", "digest" or "ignore", or without one where two fields contradict each other.
 func (r TagRule) Check() error {

@@ -2,22 +2,17 @@ package webhook
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
 
 	"drawbridge/internal/artifact"
 	"drawbridge/internal/bridge"
 )
 
-// attachedTag is a tag under which registries without the referrers API keep what is
-// attached to an image: signatures, attestations and indexes of them, never an image.
-var attachedTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(?:\..*)?$`)
-
 // published is the fact that the image name, with its host, stands under tag. An empty tag or
 // one of attachments gives nothing. digest may be empty. A name without a host is refused: it
 // would mean this server's registry, for which no sender speaks.
 func published(f bridge.Fact, name, tag, digest string) ([]bridge.Fact, error) {
-	if tag == "" || attachedTag.MatchString(tag) {
+	if tag == "" || bridge.Attached(tag) {
 		return nil, nil
 	}
 	ref, err := artifact.ParseReference(name + ":" + tag)
