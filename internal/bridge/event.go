@@ -45,8 +45,8 @@ func (e Event) MayConcern(application string) bool {
 
 // Limits of tries to process an event.
 const (
-	maxAttempts = 12             // of an error of ours
-	maxOutage   = 24 * time.Hour // of a registry or a Git host that is out of reach
+	maxAttempts = 12             // at least
+	maxOutage   = 24 * time.Hour // since it was received, where a registry or a Git host is out of reach
 	maxBackoff  = 10 * time.Minute
 )
 

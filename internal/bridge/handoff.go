@@ -14,7 +14,7 @@ type HandoffState string
 //
 //	waiting ──▶ accepted, refused, ignored
 const (
-	Waiting  HandoffState = "waiting"  // for what belongs together, or for evidence that is still being attached
+	Waiting  HandoffState = "waiting"  // for what belongs together, for evidence that is still being attached, or for what cannot be judged now
 	Accepted HandoffState = "accepted" // a release exists and was asked for
 	Refused  HandoffState = "refused"  // something is not proven
 	Ignored  HandoffState = "ignored"  // nothing to do: no match, or a duplicate

@@ -23,11 +23,7 @@ type hearing struct {
 // judge is the outcome of one event at one trigger, by what holds now. It has no effect
 // beyond reading, except that files are wrapped as artifacts, which changes nothing twice.
 func (s *Service) judge(ctx context.Context, ev Event, app Application, t Trigger) (Outcome, error) {
-	now := s.now()
-	in := hearing{ev: ev, app: app, t: t, now: now, h: Handoff{
-		Event: ev.ID, Application: app.Name, Trigger: t.Name, Delivery: app.Delivery, Chain: ev.Fact.Chain, At: now,
-		Image: ev.Fact.Artifact,
-	}}
+	in := s.hear(ev, app, t)
 	pause, err := s.Ledger.Paused(ctx, app.Name, t.Name)
 	if err != nil {
 		return Outcome{}, err
@@ -53,6 +49,15 @@ func (s *Service) judge(ctx context.Context, ev Event, app Application, t Trigge
 		return in.ignore("people ask at this trigger: drawbridge promote"), nil
 	}
 	return in.ignore("a trigger on %q is not known", t.On), nil
+}
+
+// hear begins a hearing.
+func (s *Service) hear(ev Event, app Application, t Trigger) hearing {
+	now := s.now()
+	return hearing{ev: ev, app: app, t: t, now: now, h: Handoff{
+		Event: ev.ID, Application: app.Name, Trigger: t.Name, Delivery: app.Delivery, Chain: ev.Fact.Chain, At: now,
+		Image: ev.Fact.Artifact,
+	}}
 }
 
 func because(reason string) string {

@@ -70,12 +70,17 @@ func (s *Service) Process(ctx context.Context, id int64) error {
 	return s.failed(ctx, ev, err)
 }
 
+// judgeAll judges ev at each trigger. Where it cannot be judged at some of them, that keeps
+// the others' applications not waiting: a handoff of its own waits. An error means that it
+// could be judged nowhere.
 func (s *Service) judgeAll(ctx context.Context, ev Event) (Crossing, error) {
 	apps, err := s.Ledger.Concerned(ctx, EventKeys(ev))
 	if err != nil {
 		return Crossing{}, err
 	}
 	c := Crossing{Event: ev}
+	var first error
+	var later []Outcome
 	for _, app := range apps {
 		if !ev.MayConcern(app.Name) {
 			continue
@@ -85,15 +90,42 @@ func (s *Service) judgeAll(ctx context.Context, ev Event) (Crossing, error) {
 				continue
 			}
 			o, err := s.judge(ctx, ev, app, t)
-			if err != nil {
-				return Crossing{}, fmt.Errorf("judge event %d at %s/%s: %w", ev.ID, app.Name, t.Name, err)
+			switch {
+			case ctx.Err() != nil:
+				return Crossing{}, ctx.Err()
+			case err == nil:
+				c.Outcomes = append(c.Outcomes, o)
+			case first == nil:
+				first = fmt.Errorf("judge event %d at %s/%s: %w", ev.ID, app.Name, t.Name, err)
+				fallthrough
+			default:
+				later = append(later, s.putOff(ev, app, t, err))
 			}
-			c.Outcomes = append(c.Outcomes, o)
 		}
 	}
+	if first != nil && len(c.Outcomes) == 0 {
+		return Crossing{}, first
+	}
+	c.Outcomes = append(c.Outcomes, later...)
 	c.Event.State = EventProcessed
 	return c, nil
 }
+
+// putOff is the outcome of an event that cannot be judged at a trigger now.
+func (s *Service) putOff(ev Event, app Application, t Trigger, why error) Outcome {
+	in := s.hear(ev, app, t)
+	in.h.State, in.h.Reason = Waiting, unjudged(why)
+	in.h.Look, in.h.Until = in.now.Add(lookAnew), in.now.Add(maxOutage)
+	return Outcome{Handoff: in.h}
+}
+
+// How a handoff that cannot be judged goes on.
+const (
+	lookAnew  = time.Minute        // to the next look
+	maxUnseen = 7 * 24 * time.Hour // past its time, where a registry or a Git host is out of reach
+)
+
+func unjudged(why error) string { return "cannot be judged now: " + reason(why) }
 
 // Concerns says which events of a batch concern nobody: no application waits for what they
 // tell of, so that no handoff comes of them. Somebody's, and those of which it cannot be
@@ -137,8 +169,8 @@ func (s *Service) failed(ctx context.Context, ev Event, why error) error {
 	if t, ok := errors.AsType[Throttled](why); ok {
 		wait = max(wait, min(t.After, time.Hour))
 	}
-	outage := fault.Is(why, fault.Unavailable)
-	if outage && now.Sub(ev.Received) > maxOutage || !outage && ev.Attempts >= maxAttempts {
+	tried := ev.Attempts >= maxAttempts
+	if tried && (!fault.Is(why, fault.Unavailable) || now.Sub(ev.Received) > maxOutage) {
 		ev.State = EventDead
 		return s.Ledger.Failed(ctx, ev, time.Time{})
 	}
@@ -154,20 +186,19 @@ func reason(err error) string {
 }
 
 // Look judges a waiting handoff again: because its time has come, or because something
-// that it may wait for has come. One that waits no more is left.
+// that it may wait for has come. One that waits no more is left; one that cannot be judged
+// is looked at again, and refused when its time is over.
 func (s *Service) Look(ctx context.Context, id int64) error {
 	h, err := s.Ledger.Handoff(ctx, id)
 	if err != nil || h.State != Waiting {
 		return err
 	}
 	o, err := s.lookAgain(ctx, h)
-	switch {
-	case fault.Is(err, fault.Unavailable):
-		// The world is out of reach: that decides nothing. It is asked again.
-		h.Look = s.now().Add(time.Minute)
-		o = Outcome{Handoff: h}
-	case err != nil:
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		o = s.stillUnjudged(h, err)
 	}
 	o.Handoff.ID = h.ID
 	err = s.Ledger.Settle(ctx, o)
@@ -175,6 +206,22 @@ func (s *Service) Look(ctx context.Context, id int64) error {
 		return nil // another worker was first
 	}
 	return err
+}
+
+// stillUnjudged is a waiting handoff that cannot be judged again.
+func (s *Service) stillUnjudged(h Handoff, why error) Outcome {
+	end := h.Until
+	if fault.Is(why, fault.Unavailable) {
+		end = end.Add(maxUnseen) // the world is out of reach: that decides nothing
+	} else {
+		h.Reason = unjudged(why)
+	}
+	now := s.now()
+	h.Look = now.Add(lookAnew)
+	if !now.Before(end) {
+		h.State, h.Reason, h.At, h.Look = Refused, unjudged(why)+", and its time is over", now, time.Time{}
+	}
+	return Outcome{Handoff: h}
 }
 
 func (s *Service) lookAgain(ctx context.Context, h Handoff) (Outcome, error) {

@@ -26,7 +26,8 @@ type registry struct {
 	tags    map[string]artifact.Digest // "shop/web:1.0.0" → digest
 	bundles map[artifact.Digest][][]byte
 	images  map[artifact.Digest]bridge.Image
-	down    error // what every call gives
+	down    error            // what every call gives
+	broken  map[string]error // what Resolve gives for one image, or one of its tags
 }
 
 func (r *registry) Resolve(_ context.Context, ref artifact.Reference) (artifact.Digest, error) {
@@ -34,6 +35,11 @@ func (r *registry) Resolve(_ context.Context, ref artifact.Reference) (artifact.
 	defer r.mu.Unlock()
 	if r.down != nil {
 		return artifact.Digest{}, r.down
+	}
+	for _, name := range []string{ref.Name(), ref.String()} {
+		if err := r.broken[name]; err != nil {
+			return artifact.Digest{}, err
+		}
 	}
 	d, ok := r.tags[ref.String()]
 	if !ok {
