@@ -54,7 +54,7 @@ func (g guard) Address(host string, addr netip.Addr) error {
 		return nil
 	}
 	return fault.New(fault.Refused, "%s is %s, which is not public", host, addr).
-		WithHint("an admin can list the range in the Policy: hosts: {private: [%s/32]}", addr)
+		WithHint("an admin can list the range in the Policy: hosts: {private: [%s/%d]}", addr, addr.BitLen())
 }
 
 // dial connects where the guard lets it.

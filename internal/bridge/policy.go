@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"net/netip"
+	"slices"
 
 	"drawbridge/internal/commitsig"
 	"drawbridge/internal/fault"
@@ -24,7 +25,7 @@ type CommitsPolicy struct {
 
 // HostsPolicy says where this server may connect to on the word of a delivery.
 type HostsPolicy struct {
-	Private []string `json:"private,omitempty" jsonschema:"description=Private address ranges that deliveries may name\\, such as 10.1.0.0/16; omitted: none but loopback where the server itself listens on it."`
+	Private []string `json:"private,omitempty" jsonschema:"description=Private address ranges that deliveries may name\\, such as 10.1.0.0/16; omitted: none."`
 }
 
 // ParsePolicy reads the policy's file. Every mistake is a fault with line and column.
@@ -71,22 +72,26 @@ func (p Policy) private() ([]netip.Prefix, error) {
 // Allows reports whether this server may connect to an address on the word of a delivery:
 // public ones always, others where the policy lists their range.
 func (p Policy) Allows(a netip.Addr) bool {
-	a = a.Unmap()
-	public := a.IsGlobalUnicast() && !a.IsPrivate() && !shared(a)
-	if public {
+	a = a.Unmap().WithZone("")
+	if public(a) {
 		return true
 	}
 	ranges, _ := p.private() // checked when it was applied
-	for _, r := range ranges {
-		if r.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Contains(a) })
 }
 
-// shared reports whether a is on the carrier's side of NAT (100.64.0.0/10, RFC 6598): not
-// private by name, but not public.
-func shared(a netip.Addr) bool {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10).Contains(a)
+// reserved are the ranges that are neither private by name nor for everybody: IANA's special
+// purpose registries, and those that carry an address of version 4, which may be private.
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"),
+	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("5f00::/16"), netip.MustParsePrefix("fec0::/10"),
+}
+
+// public reports whether a is for everybody.
+func public(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !slices.ContainsFunc(reserved, func(r netip.Prefix) bool { return r.Contains(a) })
 }

@@ -18,6 +18,9 @@ func TestPolicy(t *testing.T) {
 		"93.184.216.34": true, "2606:2800:220:1::1": true, "10.1.2.3": true, "fd12::1": true, "127.0.0.1": true, "::ffff:10.1.2.3": true,
 		"10.2.0.1": false, "192.168.1.1": false, "172.16.0.1": false, "127.0.0.2": false, "::1": false, "169.254.169.254": false,
 		"100.64.0.1": false, "0.0.0.0": false, "224.0.0.1": false, "fe80::1": false, "::ffff:192.168.1.1": false, "::ffff:127.0.0.2": false,
+		"0.1.2.3": false, "198.18.0.1": false, "192.0.0.8": false, "240.0.0.1": false, "255.255.255.255": false, "fec0::1": false,
+		"64:ff9b::a9fe:a9fe": false, "64:ff9b:1::1": false, "2002:a9fe:a9fe::1": false, "2001::1": false, "::10.2.0.1": false,
+		"fe80::1%eth0": false, "fd12::1%eth0": true, "8.8.8.8": true, "2606:4700::1111": true,
 	} {
 		if got := p.Allows(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("Allows(%s) = %v, want %v", addr, got, want)

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -267,41 +266,13 @@ func TestAddresses(t *testing.T) {
 	}))
 	t.Cleanup(h.Close)
 	spec := packages.Spec{Kind: packages.NPM, URL: h.URL, Name: "shop"}
-	for name, guard := range map[string]packages.Guard{"address": deny{}, "public": packages.Public{}} {
+	for name, guard := range map[string]packages.Guard{"address": deny{}} {
 		_, err := packages.New(packages.Config{Guard: guard}).Find(t.Context(), spec, "1.0.0")
 		wantKind(t, name, err, fault.Refused)
 	}
 	if asked {
 		t.Error("a request arrived at an address that is refused")
 	}
-	if _, err := packages.New(packages.Config{Guard: packages.Public{Hosts: []string{"127.0.0.1"}}}).Find(t.Context(), spec, "1.0.0"); err != nil {
-		t.Errorf("an address that is allowed: %v", err)
-	}
-}
-
-func TestPublic(t *testing.T) {
-	t.Parallel()
-	p := packages.Public{Hosts: []string{"git.internal", "10.0.0.9"}}
-	for address, good := range map[string]bool{
-		"https://github.com/x": true, "https://8.8.8.8/": true, "https://[2606:4700::1111]/": true, "https://git.internal:3000/": true, "https://10.0.0.9/": true,
-		"https://localhost/": false, "https://LOCALHOST:1/": false, "https://localhost./": false, "https://127.0.0.1/": false, "https://127.9.9.9/": false,
-		"https://10.0.0.1/": false, "https://172.16.0.1/": false, "https://192.168.1.1/": false, "https://169.254.169.254/": false, "https://100.64.0.1/": false,
-		"https://0.0.0.0/": false, "https://224.0.0.1/": false, "https://255.255.255.255/": false, "https://198.18.0.1/": false,
-		"https://[::1]/": false, "https://[::]/": false, "https://[fe80::1]/": false, "https://[fd00::1]/": false, "https://[::ffff:10.0.0.1]/": false,
-		"https://[::ffff:127.0.0.1]/": false, "https://[64:ff9b::a00:1]/": false, "https://[2002:a00:1::]/": false, "https://[fe80::1%25eth0]/": false, "https://[fd00::1%25x]/": false,
-	} {
-		u, err := url.Parse(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := p.Host(u); (err == nil) != good {
-			t.Errorf("Host(%s) = %v", address, err)
-		}
-	}
-	if err := p.Address("git.internal", netip.MustParseAddr("10.1.1.1")); err != nil {
-		t.Error(err)
-	}
-	wantKind(t, "a name that moved inside", p.Address("github.com", netip.MustParseAddr("10.1.1.1")), fault.Refused)
 }
 
 // Whoever wires a Fetcher has to say where it may go.

@@ -72,7 +72,7 @@ func TestCheck(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	t.Parallel()
-	f := packages.New(packages.Config{Guard: packages.Public{}})
+	f := packages.New(packages.Config{Guard: deny{}})
 	for _, version := range []string{"", "..", "../v1", "v1/../..", "/v1", "v1/./x", "v 1", "v\n1", `a\b`, "v?1", strings.Repeat("v", 201)} {
 		_, err := f.Find(t.Context(), packages.Spec{Kind: packages.GitHub, Name: "a/b", Files: []string{"x"}}, version)
 		wantKind(t, version, err, fault.Invalid)
@@ -88,7 +88,7 @@ func FuzzFileName(f *testing.F) {
 	for _, s := range []string{"shop-1.0.tgz", "..", "../x", "a/b", "a\x00", ".x", "-x", "a\\b", "C:x", "ä", ""} {
 		f.Add(s)
 	}
-	fetcher := packages.New(packages.Config{Guard: packages.Public{}})
+	fetcher := packages.New(packages.Config{Guard: deny{}})
 	f.Fuzz(func(t *testing.T, name string) {
 		_, _, err := fetcher.Fetch(t.Context(), packages.File{Name: name, URL: "http://refused.invalid/"}, t.TempDir())
 		if err == nil {
