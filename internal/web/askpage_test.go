@@ -115,7 +115,6 @@ func TestAskForm(t *testing.T) {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
 		}
 	}
-	wants(t, p.look(t), "shop")
 	lacks(t, p.look(t), "/promote/")
 	wants(t, p.page(t, identity.Developer, "/"), `href="/promote/shop/dev"`, `href="/promote/shop/production"`)
 	lacks(t, p.look(t), "/promote/") // the picture of those who may is not shown to others
@@ -235,6 +234,24 @@ func TestAskFormComesBack(t *testing.T) {
 	if list := p.promotions(t); len(list) != 0 {
 		t.Errorf("asked for: %+v", list)
 	}
+}
+
+// The form of one application promotes no release of another.
+func TestAskForAnothersRelease(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	till := strings.Replace(byForm, "name: shop\n", "name: till\n", 1)
+	till = strings.Replace(till, "image: shop/web}", "image: shop/web, source: {repository: shop}}", 1)
+	p.applyFile(byForm)
+	p.applyFile(till)
+	p.ship("1.0.0", true)
+	form := url.Values{"release": {p.release(t, "till@1.0.0")}, "trigger": {""}, "key": {"k"}}
+	resp, body := p.post(t, identity.Developer, form)
+	list, err := p.cdStore.Promotions(t.Context(), cd.PromotionFilter{})
+	if resp.StatusCode != 400 || !strings.Contains(body, "there is no such release of shop") || err != nil || len(list) != 2 {
+		t.Errorf("%d %s, promotions %+v, %v", resp.StatusCode, body, list, err)
+	}
+	lacks(t, p.page(t, identity.Developer, askPath+"?release=till@1.0.0"), form.Get("release"))
 }
 
 // Only a person who may ask, on a page of this server, asks.

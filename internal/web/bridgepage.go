@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"drawbridge/internal/artifact"
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/cd"
 	"drawbridge/internal/identity"
@@ -59,9 +58,9 @@ func crossingOf(h bridge.Handoff) crossingView {
 type handoffPage struct {
 	frame
 	api.Explanation
-	Tone   string
-	Digest artifact.Digest // of its image, as far as resolved
-	Asked  []askedView
+	Tone     string
+	Asked    []askedView
+	Redrives bool // who looks may have its event processed again
 }
 
 // askedView is one release that was asked for, and the promotion that it went to.
@@ -84,6 +83,7 @@ func (h bridgePages) handoff(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := handoffPage{
 		frame: framed(r, "Handoff "+itoa(id), "/bridge", true), Explanation: x, Tone: handoffTone(x.Handoff.State),
+		Redrives: identity.Can(Token(ctx).Role, identity.Redrive),
 	}
 	// Checks and refusals stand beside the story, with their marks.
 	short := x.Handoff

@@ -182,7 +182,7 @@ func (f *inputField) parse() (any, *fault.Error) {
 		return f.Value, nil
 	case inputNumber:
 		n, err := strconv.ParseFloat(f.Value, 64)
-		if err != nil || math.IsInf(n, 0) || math.IsNaN(n) || strings.Trim(f.Value, "+-.0123456789eE") != "" {
+		if err != nil || strings.Trim(f.Value, "+-.0123456789eE") != "" {
 			return nil, fault.New(fault.Invalid, "%.40q is no number", f.Value)
 		}
 		if f.Whole && n != math.Trunc(n) {
