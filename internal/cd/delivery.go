@@ -1,9 +1,11 @@
 package cd
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 
+	"drawbridge/internal/artifact"
 	"drawbridge/internal/bridge"
 	"drawbridge/internal/yamlfile"
 )
@@ -82,6 +84,23 @@ func ParseDelivery(file string, src []byte) (Delivery, error) {
 	c.triggers()
 	if c.err != nil {
 		return Delivery{}, c.err
+	}
+	return d, nil
+}
+
+// ReadDelivery reads a delivery that was applied before: name is its application. It was
+// right by the checks of that day, so that those of a newer server stop neither it nor the
+// applications that wait for the same. What cannot be read at all is a fault.
+func ReadDelivery(name string, src []byte) (Delivery, error) {
+	var d Delivery
+	f, err := yamlfile.Decode(name, src, &d)
+	if err != nil {
+		return Delivery{}, err
+	}
+	for i, a := range d.Artifacts {
+		if _, err := artifact.ParseReference(a.image(d.Name)); err != nil {
+			return Delivery{}, f.At(fmt.Sprintf("artifacts[%d].image", i), "%v", err)
+		}
 	}
 	return d, nil
 }

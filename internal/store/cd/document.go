@@ -204,7 +204,7 @@ func (s *Store) Delivery(ctx context.Context, application string, version int64)
 	if err != nil {
 		return cd.Delivery{}, 0, found(err, "drawbridge apply -f FILE", "there is no delivery %q", application)
 	}
-	d, err := cd.ParseDelivery(application, body)
+	d, err := cd.ReadDelivery(application, body)
 	if err != nil {
 		return cd.Delivery{}, 0, fmt.Errorf("read delivery %s version %d: %w", application, version, err)
 	}

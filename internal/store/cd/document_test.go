@@ -53,6 +53,29 @@ func TestDeliveryVersions(t *testing.T) {
 	})
 }
 
+// A delivery that was right when it was applied goes on when a newer server would refuse it:
+// it stops neither its own events nor those of others that wait for the same image.
+func TestDeliveryOfEarlierChecks(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		d, err := cd.ParseDelivery("old.yaml", []byte(strings.Replace(delivery, "name: shop\n", "name: old\n", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := strings.Replace(strings.Replace(delivery, "name: shop\n", "name: old\n", 1), "on: artifact", "on: artifact, wait: 7200h", 1)
+		if _, err := cd.ParseDelivery("old.yaml", []byte(src)); err == nil {
+			t.Fatal("the checks take what this test needs them to refuse")
+		}
+		if _, err := w.PutDelivery(t.Context(), "ops", d, []byte(src), 0); err != nil {
+			t.Fatal(err)
+		}
+		f := bridge.Fact{Kind: bridge.KindArtifact, Artifact: artifact.Reference{Repository: "shop/web", Tag: "1.0.0"}}
+		apps, err := w.Concerned(t.Context(), f.Keys())
+		if err != nil || len(apps) != 2 || apps[0].Name != "old" || len(apps[0].Triggers) == 0 {
+			t.Errorf("Concerned = %+v, %v; want both applications", apps, err)
+		}
+	})
+}
+
 func TestApplyingKeepsWhatRuns(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		_, p := w.ship("1.0.0")
