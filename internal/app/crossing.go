@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -34,6 +35,7 @@ type crossing struct {
 	desk      *webhook.Desk
 	door      *webhook.Door
 	hooks     *web.Hooks
+	drift     func(ctx context.Context, application string) error // looks for it, and has it repaired
 	policies  policies
 	workloads workloads
 }
@@ -72,6 +74,7 @@ func (s *server) startBridge(verifier bridge.Verifier, images *registry.Client) 
 		Tokens: (&googleTokens{now: s.cfg.Now, known: map[string]webhook.TokenVerifier{}}).verifier,
 	}
 	x.service.Rereader = x.door
+	x.drift = x.service.Repair
 	x.hooks = web.NewHooks(hookDoor{x.door})
 	return x, nil
 }
@@ -85,26 +88,39 @@ func (x *crossing) handle(q *queue.Queue, db *storecd.Store) {
 	q.Sweep("drift", func(ctx context.Context) error { return x.repair(ctx, db) })
 }
 
-// repair looks for drift in every application.
-func (x *crossing) repair(ctx context.Context, db *storecd.Store) error {
+// repair looks for drift in every application; one that cannot be looked at keeps no other
+// from it.
+func (x *crossing) repair(ctx context.Context, db applicationLister) error {
+	var wrong error
 	for after := ""; ; {
 		names, err := db.Applications(ctx, after, 100)
 		if err != nil || len(names) == 0 {
-			return err
+			return errors.Join(wrong, err)
 		}
 		for _, name := range names {
-			if err := x.service.Repair(ctx, name); err != nil {
-				return err
+			if err := x.drift(ctx, name); err != nil {
+				wrong = errors.Join(wrong, fmt.Errorf("repair %s: %w", name, err))
 			}
 			after = name
 		}
 	}
 }
 
-// workloads reads the rules by which workloads get tokens. It implements identity.WorkloadRules.
-type workloads struct{ store *storecd.Store }
+// applicationLister lists the names of applications after a name, sorted.
+type applicationLister interface {
+	Applications(ctx context.Context, after string, limit int) ([]string, error)
+}
 
-// Workloads is identity.WorkloadRules'.
+// workloads reads the rules by which workloads get tokens. It implements identity.WorkloadRules.
+type workloads struct{ store documentLister }
+
+// documentLister lists the newest versions of the documents of a kind, after a name, sorted.
+type documentLister interface {
+	Documents(ctx context.Context, kind, after string, limit int) ([]storecd.Document, error)
+}
+
+// Workloads is identity.WorkloadRules'. A rule that is no longer one, by the checks of a newer
+// server, lets nobody in and keeps nobody else out.
 func (w workloads) Workloads(ctx context.Context) ([]identity.Workload, error) {
 	var out []identity.Workload
 	for after := ""; ; {
@@ -114,11 +130,9 @@ func (w workloads) Workloads(ctx context.Context) ([]identity.Workload, error) {
 		}
 		for _, d := range docs {
 			after = d.Name
-			rule, err := identity.ParseWorkload(d.Name, d.Body)
-			if err != nil {
-				return nil, fmt.Errorf("read workload %s: %w", d.Name, err)
+			if rule, err := identity.ParseWorkload(d.Name, d.Body); err == nil {
+				out = append(out, rule)
 			}
-			out = append(out, rule)
 		}
 	}
 }
