@@ -23,15 +23,18 @@ func NormalRepository(s string) (address string, ok bool) {
 		host, rest, remote := strings.Cut(s, ":")
 		if !remote {
 			name := strings.TrimPrefix(repositoryPath(s), "/")
+			if strings.HasPrefix(name, "-") { // a program could take it for an option
+				return "", false
+			}
 			return name, name != ""
 		}
-		if strings.Contains(host, "/") || strings.HasPrefix(rest, "//") {
-			return "", false
+		if strings.Contains(host, "/") || strings.HasPrefix(rest, "//") || strings.HasPrefix(rest, ":") {
+			return "", false // the last is a remote helper of git's, "ext::command"
 		}
 		s = "ssh://" + host + "/" + strings.TrimPrefix(rest, "/")
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" {
+	if err != nil || u.Hostname() == "" || u.Host[0] == '-' {
 		return "", false
 	}
 	host, ok := repositoryHost(u)
@@ -49,7 +52,6 @@ func repositoryHost(u *url.URL) (host string, ok bool) {
 	host = strings.ToLower(u.Host)
 	switch u.Scheme {
 	case "https":
-		host = strings.TrimSuffix(host, ":443")
 	case "http":
 		host = strings.TrimSuffix(host, ":80")
 	case "ssh", "git", "git+ssh", "ssh+git": // their ports say nothing of the port for https
@@ -59,7 +61,7 @@ func repositoryHost(u *url.URL) (host string, ok bool) {
 	default:
 		return "", false
 	}
-	return strings.TrimSuffix(host, ":"), true
+	return strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":"), true
 }
 
 // repositoryPath is p with one slash before it, none behind it and no ".git".

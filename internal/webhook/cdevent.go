@@ -91,7 +91,8 @@ func (d cdEvent) artifact(f bridge.Fact) (bridge.Fact, error) {
 		f.Subject += ":" + ref.Tag
 	}
 	if s := d.source(); s != (source{}) {
-		f.Git = &bridge.GitRef{Repository: first(NormalRepository(s.Repository), clean(s.Repository, 256)), Ref: clean(s.Ref, 255), Commit: clean(s.Commit, 64)}
+		address, _ := bridge.NormalRepository(s.Repository)
+		f.Git = &bridge.GitRef{Repository: first(address, clean(s.Repository, 256)), Ref: clean(s.Ref, 255), Commit: clean(s.Commit, 64)}
 	}
 	return f, nil
 }

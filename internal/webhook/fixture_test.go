@@ -167,7 +167,7 @@ func valid(t testing.TB, sender string, f bridge.Fact) {
 		if (f.Git == nil) == (f.Package == nil) {
 			t.Errorf("%s has git %v and package %v", f.Kind, f.Git, f.Package)
 		}
-		if f.Git != nil && (f.Git.Repository == "" || f.Git.Ref == "" || webhook.NormalRepository(f.Git.Repository) != f.Git.Repository) {
+		if f.Git != nil && (f.Git.Repository == "" || f.Git.Ref == "" || !normal(f.Git.Repository)) {
 			t.Errorf("git %+v", *f.Git)
 		}
 	case bridge.KindAlert:
@@ -186,4 +186,9 @@ func valid(t testing.TB, sender string, f bridge.Fact) {
 	if _, err := f.JSON(); err != nil {
 		t.Error(err)
 	}
+}
+
+func normal(repository string) bool {
+	again, ok := bridge.NormalRepository(repository)
+	return ok && again == repository
 }
