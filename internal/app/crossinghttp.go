@@ -20,17 +20,23 @@ func (s *server) bridgeRoutes() []web.Route {
 	exchange := &identity.Exchange{
 		Rules: x.workloads, Issuers: identity.NewIssuers(&http.Client{Timeout: issuerTimeout}, s.cfg.Now), Tokens: p.tokens, Audience: strings.TrimRight(s.url, "/"),
 	}
+	events := web.EventParts{Receiver: poster{x.door}, Store: p.store, List: p.events, Redriver: x.service}
+	triggers := web.TriggerParts{Store: p.store, Pauses: p.store, Tester: x.service, Figures: p.figures}
 	return slices.Concat(
 		x.hooks.Routes(),
-		web.EventRoutes(web.EventParts{Receiver: poster{x.door}, Store: p.store, List: p.events, Redriver: x.service}),
+		web.EventRoutes(events),
 		web.HandoffRoutes(p.store, p.handoffs),
-		web.TriggerRoutes(web.TriggerParts{Store: p.store, Pauses: p.store, Tester: x.service, Figures: p.figures}),
+		web.TriggerRoutes(triggers),
 		web.ReceiverRoutes(web.ReceiverParts{Desk: desk{x.desk}, Store: p.store, List: p.documents, Types: receiverTypes(), URL: s.url}),
 		web.PolicyRoutes(p.store),
 		web.WorkloadRoutes(p.store, p.documents),
 		web.DriftRoutes(p.store, x.service),
 		web.FreezeRoutes(p.freezes, p.service),
 		web.ExchangeRoutes(exchange),
+		web.BridgePageRoutes(web.BridgePages{
+			Triggers: triggers, Events: events, Handoffs: p.handoffs, Handoff: p.store, Releases: p.releases,
+			Promotions: web.PromotionParts{Store: p.store, Service: p.service, Asker: x.service},
+		}),
 	)
 }
 
