@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"drawbridge/internal/bridge"
+	"drawbridge/internal/fault"
 	"drawbridge/internal/store"
 	"drawbridge/internal/store/cd/sqlc"
 )
@@ -114,7 +115,8 @@ func (s *Store) Sort(ctx context.Context, look func(ctx context.Context, batch [
 	return nil
 }
 
-// unsorted reads received events that have neither task nor timer.
+// unsorted reads received events that have neither task nor timer. A row that cannot be read
+// holds up no other: the sweep gives it a task, which says what is wrong with it.
 func (s *Store) unsorted(ctx context.Context) ([]bridge.Event, error) {
 	lost, err := s.lostOf(ctx, TaskEvent, lostEventsSQL, s.db.Now())
 	if err != nil {
@@ -123,10 +125,12 @@ func (s *Store) unsorted(ctx context.Context) ([]bridge.Event, error) {
 	out := make([]bridge.Event, 0, len(lost))
 	for _, t := range lost {
 		e, err := s.Event(ctx, t.ID)
-		if err != nil {
+		if ctx.Err() != nil || fault.Is(err, fault.Unavailable) {
 			return nil, err
 		}
-		out = append(out, e)
+		if err == nil {
+			out = append(out, e)
+		}
 	}
 	return out, nil
 }

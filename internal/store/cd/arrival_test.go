@@ -87,6 +87,30 @@ func TestArrivalsSurvive(t *testing.T) {
 	})
 }
 
+// A row that cannot be read holds up no other.
+func TestArrivalThatCannotBeRead(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		for i := range 3 {
+			w.receive("1.0.0", i+1)
+		}
+		w.exec(`UPDATE event SET body = '{"artifact": "NO IMAGE"}' WHERE id = 2`)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again := open(t, w.cfg)
+		var seen []int64
+		err := again.Sort(t.Context(), func(_ context.Context, batch []bridge.Event) (nobody, somebody []int64) {
+			for _, e := range batch {
+				seen = append(seen, e.ID)
+			}
+			return nil, seen
+		})
+		if err != nil || !slices.Equal(seen, []int64{1, 3}) {
+			t.Errorf("%v are sorted, %v", seen, err)
+		}
+	})
+}
+
 // What could not be written is sorted again.
 func TestSortThatFails(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
