@@ -27,11 +27,18 @@ func (s *Service) judgeGit(ctx context.Context, in hearing) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	commit := refs["refs/heads/"+t.Branch]
-	if commit == "" {
+	head := refs["refs/heads/"+t.Branch]
+	if head == "" {
 		return in.refuse("%s has no branch %s", t.Repository, t.Branch), nil
 	}
-	in.note("branch resolved", true, "%s is commit %s", t.Branch, commit)
+	in.note("branch resolved", true, "%s is commit %s", t.Branch, head)
+	commit, err := s.belowOwn(ctx, &in, head)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if commit == "" {
+		return in.ignore("commit %s is CD's own", head[:12]), nil
+	}
 	before, err := s.stated(ctx, in)
 	if err != nil {
 		return Outcome{}, err
@@ -57,6 +64,37 @@ func (s *Service) judgeGit(ctx context.Context, in hearing) (Outcome, error) {
 		return in.refuse("commit %s: %s", commit[:12], reason(err)), nil
 	}
 	return s.reach(ctx, in, commit, before, states)
+}
+
+// maxOwn is how many of its own commits in a row are passed over.
+const maxOwn = 50
+
+// belowOwn is the newest commit from head on down that is not CD's own: what CD wrote back
+// states nothing, and hides nothing that somebody stated below it. It is "" where all are.
+func (s *Service) belowOwn(ctx context.Context, in *hearing, head string) (string, error) {
+	policy, err := s.Signers.CommitSigners(ctx)
+	if err != nil {
+		return "", err
+	}
+	for range maxOwn {
+		c, err := s.Sources.Commit(ctx, in.t.Repository, head)
+		if f := fault.As(err); f != nil && (f.Kind == fault.NotFound || f.Kind == fault.TooLarge) {
+			return head, nil // who judges it says so
+		}
+		if err != nil {
+			return "", err
+		}
+		sig, err := policy.Verify(c.Raw, head, in.now)
+		if err != nil || sig.Identity != OwnCommits {
+			return head, nil //nolint:nilerr // a commit that nobody signed is not CD's
+		}
+		if len(c.Parents) == 0 {
+			return "", nil
+		}
+		in.note("commit signed", true, "%s is CD's own, and says nothing", head[:12])
+		head = c.Parents[0]
+	}
+	return "", nil
 }
 
 // stated is what the trigger's repository stated last, by environment.
@@ -115,8 +153,6 @@ func (s *Service) author(ctx context.Context, in *hearing, commit string) (who s
 	}
 	sig, err := policy.Verify(c.Raw, commit, in.now)
 	switch {
-	case err == nil && sig.Identity == OwnCommits:
-		return "", in.ignore("commit %s is CD's own", commit[:12]), true, nil
 	case err == nil:
 		in.note("commit signed", true, "by %s, %s", sig.Identity, sig.Key)
 		in.signed = true

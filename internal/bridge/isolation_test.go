@@ -134,6 +134,25 @@ func TestPollPassesOverWhatItCannotRead(t *testing.T) {
 	}
 }
 
+// What CD writes back on top of a person's commit, before anybody looked, hides it not.
+func TestOwnCommitHidesNoPersons(t *testing.T) {
+	t.Parallel()
+	w := crossed(t, gitTrigger)
+	carol, mallory, own := newPerson(t, "carol"), newPerson(t, "mallory"), newPerson(t, bridge.OwnCommits)
+	w.believed(carol)
+	w.believed(own)
+	w.write(carol, runs("1.0.0"))
+	w.write(own, runs("9.9.9"))
+	h := w.state(own, runs("9.9.9"))
+	w.want(h, bridge.Accepted, "by carol")
+	if len(h.Asked) != 1 || h.Asked[0].Version != "1.0.0" {
+		t.Errorf("asked for %+v, want what carol wrote", h.Asked)
+	}
+	w.want(w.state(own, runs("9.9.9")), bridge.Ignored, "handed over already")
+	w.write(mallory, runs("1.1.0"))
+	w.want(w.state(own, runs("1.1.0")), bridge.Refused, "no signer has")
+}
+
 // A tag hands over no release of which a part is built from another commit.
 func TestTagOfAMixedRelease(t *testing.T) {
 	t.Parallel()

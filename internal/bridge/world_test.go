@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -129,7 +130,11 @@ func (g *git) Commit(_ context.Context, _, commit string) (bridge.Commit, error)
 	if !ok {
 		return bridge.Commit{}, fault.New(fault.NotFound, "there is no commit %s", commit)
 	}
-	return bridge.Commit{ID: commit, Raw: raw}, nil
+	c := bridge.Commit{ID: commit, Raw: raw}
+	if i := slices.Index(g.history, commit); i > 0 {
+		c.Parents = g.history[i-1 : i]
+	}
+	return c, nil
 }
 
 func (g *git) Files(_ context.Context, _, commit, dir string) (map[string][]byte, error) {
