@@ -137,11 +137,11 @@ func fire(c Clock, t Trigger, now time.Time) (Clock, []Message, error) {
 	}
 	c.Last, c.Reason = now, "fired for "+latest.UTC().Format(time.RFC3339)
 	if now.Sub(latest) > onTime && !t.CatchUp {
-		c.Reason = fmt.Sprintf("skipped %d times since %s: no server ran", n, was.Next.Format(time.RFC3339))
+		c.Reason = fmt.Sprintf("skipped %d since %s: no server ran", n, was.Next.Format(time.RFC3339))
 		return c, nil, nil
 	}
 	if n > 1 {
-		c.Reason += fmt.Sprintf("; %d times before it were missed", n-1)
+		c.Reason += fmt.Sprintf("; missed before it: %d", n-1)
 	}
 	return c, []Message{clockMessage(c, "schedule", latest, latest.UTC().Format(time.RFC3339))}, nil
 }
