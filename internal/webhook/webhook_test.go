@@ -41,6 +41,7 @@ func TestKey(t *testing.T) {
 		{"github", http.Header{"X-Github-Delivery": {"a\x00b"}}, `{}`, digest},
 		{"gitlab", http.Header{"X-Gitlab-Event-Uuid": {"u"}, "Idempotency-Key": {"k"}}, `{}`, "k"},
 		{"gitlab", http.Header{"X-Gitlab-Event-Uuid": {"u"}, "Webhook-Id": {"w"}}, `{}`, "w"},
+		{"gitlab", http.Header{"X-Gitlab-Event-Uuid": {"the same for all that one delivery led to"}}, `{}`, digest},
 		{"forgejo", http.Header{"X-Gitea-Delivery": {"g"}, "X-Forgejo-Delivery": {"f"}}, `{}`, "f"},
 		{"ecr", http.Header{}, `{"id":"13cde686"}`, "13cde686"},
 		{"gar", http.Header{}, `{"message":{"messageId":"2070","data":""}}`, "2070"},
