@@ -179,9 +179,9 @@ func (f *flood) sender() {
 		}
 		answer, status := api.Hooked{}, 0
 		for status == 0 {
-			f.mu.Lock()
+			f.rig.mu.Lock() // the address is the rig's
 			place := f.url
-			f.mu.Unlock()
+			f.rig.mu.Unlock()
 			var err error
 			if answer, status, err = deliver(f.t.Context(), client, place, f.letters[i]); err != nil && !pauses(f.t.Context(), 50*time.Millisecond) {
 				return

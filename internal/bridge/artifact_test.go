@@ -264,6 +264,29 @@ func TestPausedTrigger(t *testing.T) {
 	w.want(w.tell(ref), bridge.Accepted, "")
 }
 
+// What waits when a trigger is paused goes on waiting, and is handed over after the pause.
+func TestPauseKeepsWhatWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twoArtifacts("tag"))
+	h := w.tell(w.image("shop/web", "1.0.0", "w1", made{}))
+	w.want(h, bridge.Waiting, "waits for worker")
+	pause := func(by string) {
+		t.Helper()
+		if err := w.store.SetPause(t.Context(), "ops", "shop", "t", bridge.Pause{By: by, At: w.now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pause("ops")
+	w.want(w.tell(w.image("shop/worker", "1.0.0", "k1", made{})), bridge.Ignored, "paused by ops")
+	w.want(w.look(h), bridge.Waiting, "waits for worker")
+	pause("")
+	w.want(w.look(h), bridge.Accepted, "")
+	late := w.tell(w.image("shop/web", "1.1.0", "w2", made{}))
+	pause("ops")
+	w.now = w.now.Add(25 * time.Hour)
+	w.want(w.look(late), bridge.Ignored, "paused by ops")
+}
+
 // A test says what would happen, and nothing happens.
 func TestTestHasNoEffect(t *testing.T) {
 	t.Parallel()

@@ -234,9 +234,20 @@ func (s *Service) lookAgain(ctx context.Context, h Handoff) (Outcome, error) {
 		return Outcome{}, err
 	}
 	for _, app := range apps {
-		if t, ok := app.Trigger(h.Trigger); ok && app.Name == h.Application && t.takes(ev, app) && ev.MayConcern(app.Name) {
-			return s.judge(ctx, ev, app, t)
+		t, ok := app.Trigger(h.Trigger)
+		if !ok || app.Name != h.Application || !t.takes(ev, app) || !ev.MayConcern(app.Name) {
+			continue
 		}
+		// A pause is for what arrives while it lasts: what waits goes on waiting, as long as it may.
+		pause, err := s.Ledger.Paused(ctx, app.Name, t.Name)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if now := s.now(); pause.By != "" && now.Before(h.Until) {
+			h.Look = now.Add(time.Minute)
+			return Outcome{Handoff: h}, nil
+		}
+		return s.judge(ctx, ev, app, t)
 	}
 	return s.ignored(h, "the delivery has no such trigger any more"), nil
 }
