@@ -115,7 +115,7 @@ func (s *Store) Settle(ctx context.Context, o bridge.Outcome) error {
 		}
 		o.Handoff.Until = was.Until
 		if err := s.outcome(ctx, tx, q, o, settleHandoff); err != nil {
-			return judgeAgain(fmt.Errorf("settle handoff %d: %w", id, err))
+			return fmt.Errorf("settle handoff %d: %w", id, err)
 		}
 		if err := tx.CancelWake(ctx, TaskHandoff, id); err != nil || o.Handoff.State != bridge.Accepted {
 			return err
