@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"drawbridge/internal/audit"
 	"drawbridge/internal/bridge"
@@ -171,7 +172,7 @@ func (s *Store) outcome(ctx context.Context, tx *store.Tx, q *sqlc.Queries, o br
 		if err != nil {
 			return err
 		}
-		p.Causes[0].Note = fmt.Sprintf("%s, handoff %d", p.Causes[0].Note, h.ID)
+		p.Causes[0].Note = strings.TrimPrefix(fmt.Sprintf("%s, handoff %d", p.Causes[0].Note, h.ID), ", ")
 		if _, _, err := s.open(ctx, tx, q, p); err != nil {
 			return err
 		}
