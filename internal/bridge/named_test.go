@@ -174,7 +174,7 @@ func TestManualTrigger(t *testing.T) {
 		"unknown": {map[string]any{"ticket": "OPS-1", "x": 1.0}, fault.Invalid},
 	} {
 		wish.Inputs = tt.inputs
-		if _, err := w.bridge.Ask(t.Context(), wish); !fault.Is(err, tt.kind) || fault.As(err).Field != "inputs" {
+		if _, err := w.bridge.Ask(t.Context(), wish); !fault.Is(err, tt.kind) || fault.As(err).Field != "inputs" || fault.As(err).Hint != "drawbridge trigger show shop/hotfix" {
 			t.Errorf("%s: %v, want %v of inputs", name, err, tt.kind)
 		}
 	}
@@ -199,8 +199,12 @@ func TestManualTrigger(t *testing.T) {
 		t.Errorf("no such trigger = %v", err)
 	}
 	wish.Trigger, wish.Environment = "", "dev"
+	wish.Note = ""
 	if h, err := w.bridge.Ask(t.Context(), wish); err != nil || h.Trigger != "" {
 		t.Errorf("without a trigger = %+v, %v", h, err)
+	}
+	if list, err = w.store.Promotions(t.Context(), cd.PromotionFilter{}); err != nil || len(list) != 2 || list[0].Causes[0].Note != "handoff 4" {
+		t.Errorf("without a note: %+v, %v", list, err)
 	}
 }
 

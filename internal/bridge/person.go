@@ -36,6 +36,9 @@ func (s *Service) Ask(ctx context.Context, w Wish) (Handoff, error) {
 		w.Environment = t.Promote
 	}
 	if err := t.CheckInputs(w.Inputs); err != nil {
+		if f := fault.As(err); f != nil && f.Hint != "" {
+			err = f.WithHint("drawbridge trigger show %s/%s", app.Name, t.Name)
+		}
 		return Handoff{}, err
 	}
 	cause := Cause{Kind: ByPerson, Actor: w.Actor, Note: w.Note}
